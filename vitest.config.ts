@@ -23,6 +23,8 @@ const LONGER = [
         'test/dashboard/{access,acting,demo-page,looking,real-coordinator}.spec.ts',
         'test/demos/incident.spec.ts',
         'test/package/{newcomer,package}.spec.ts',
+        // Installs packages, and starts three processes: half a minute.
+        'test/e2e/telemetry.spec.ts',
         'test/e2e/{lost-output,postgres-process,process,shared-keys}.spec.ts',
         'test/postgres/{failed-statements,given-up-sessions,late-prepares,listing-and-purge,literals,moving,own-server,session-state}.spec.ts',
       ]),

@@ -132,6 +132,7 @@ const RUNGS: readonly Rung[] = [
       'test/e2e/postgres-process',
       'test/e2e/process',
       'test/e2e/shared-keys',
+      'test/e2e/telemetry',
       ...LONGER_ON_POSTGRES,
     ],
     environment: { LONGER: 'all' },

@@ -68,6 +68,7 @@ export const SIDEBAR: Section[] = [
       page('Metrics', '/metrics'),
       page('Traces', '/tracing'),
       page('See a trace', '/samples/tracing'),
+      page('Traces with a collector', '/samples/telemetry'),
     ],
   },
   {
