@@ -48,7 +48,9 @@ async function run(): Promise<number> {
   } catch (error) {
     await cluster?.stop();
     if (isToEnd) return 0;
-    process.stderr.write(`The cluster did not start: ${reasonOf(error)}\n`);
+    const line = `The cluster did not start: ${reasonOf(error)}`;
+    process.stderr.write(`${line}\n`);
+    output.failed(line, (error as { readonly code?: unknown } | null | undefined)?.code);
     return 1;
   }
   if (isToEnd) await cluster?.stop();

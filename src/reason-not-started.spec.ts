@@ -20,7 +20,7 @@ describe('The reason why the application did not start', () => {
   it('is the port when that is not allowed', () => {
     expect(
       reasonNotStarted(systemError('EACCES', { address: '127.0.0.1', port: 80, syscall: 'listen' })),
-    ).toBe('port 80 of 127.0.0.1 is not allowed to this user. Set PORT to one above 1023.');
+    ).toBe('port 80 of 127.0.0.1 is not allowed to this user (EACCES). Set PORT to one above 1023.');
   });
 
   it('is the port when another process listens there', async () => {
@@ -30,15 +30,19 @@ describe('The reason why the application did not start', () => {
     const { port } = one.address() as { port: number };
     other.listen(port, '127.0.0.1');
     const [error] = await once(other, 'error');
-    expect(reasonNotStarted(error)).toMatch(new RegExp(`^port ${port} of 127.0.0.1 is in use`));
+    expect(reasonNotStarted(error)).toMatch(
+      new RegExp(`^port ${port} of 127.0.0.1 is in use \\(EADDRINUSE\\)\\.`),
+    );
     one.close();
   });
 
-  it('ends with the code of the library, which the runbook explains', () => {
+  it('has the code of the error, once', () => {
     const error = Object.assign(new Error('The log is in use.'), { code: 'DTC_LOG_IN_USE' });
 
     expect(reasonNotStarted(error)).toBe('The log is in use. (DTC_LOG_IN_USE)');
     expect(reasonNotStarted(systemError('EIO', {}))).toBe('EIO: a system error');
+    const refused = Object.assign(new Error('password authentication failed'), { code: '28P01' });
+    expect(reasonNotStarted(refused)).toBe('password authentication failed (28P01)');
   });
 
   it('is one line, whatever is thrown', () => {

@@ -15,6 +15,7 @@ describe('the output of a cluster', () => {
       output.line('member-3', { fields: { level: 50, msg: 'broken' }, text: 'broken' });
       output.line('member-3', { text: 'no JSON' });
       output.say('member-2 was ended by SIGKILL.');
+      output.failed('is on the standard error already', 'ENOSPC');
     });
 
     expect(lines).toEqual([
@@ -42,12 +43,14 @@ describe('the output of a cluster', () => {
       output.line('member-1', { fields, text: 'Listening' });
       output.line('member-1', { text: 'no JSON' });
       output.say('3 members are running');
+      output.failed('The cluster did not start: no room', 'ENOSPC');
     });
 
     expect(lines.map((line) => JSON.parse(line) as unknown)).toEqual([
       { ...fields, member: 'member-1' },
       { msg: 'no JSON', member: 'member-1' },
       { msg: '3 members are running', member: 'cluster' },
+      { level: 60, code: 'ENOSPC', msg: 'The cluster did not start: no room', member: 'cluster' },
     ]);
   });
 });

@@ -5,6 +5,7 @@ import type { MemberLine } from './member-process.js';
 /** The levels of pino from which a line is marked. */
 const WARN = 40;
 const ERROR = 50;
+const FATAL = 60;
 
 /** The contexts of the lines that each start has. The announcement of the cluster says what matters of them. */
 const CONTEXTS_OF_A_START: ReadonlySet<unknown> = new Set([
@@ -31,6 +32,13 @@ export class ClusterOutput implements Reports {
 
   say(text: string): void {
     this.write(this.isForPerson ? `cluster   ${text}` : JSON.stringify({ msg: text, member: 'cluster' }));
+  }
+
+  /** The last line of a start that has failed: for a program with the level and the code, as each member writes its own. */
+  failed(text: string, code: unknown): void {
+    if (this.isForPerson) return;
+    const said = { level: FATAL, ...(typeof code === 'string' && { code }), msg: text, member: 'cluster' };
+    this.write(JSON.stringify(said));
   }
 
   private write(line: string): void {

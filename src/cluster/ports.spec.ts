@@ -53,12 +53,12 @@ describe('the ports of the members', () => {
     const first = await freeRow(3);
     await take(first);
     await expect(portsOf(first, 3, HOST)).rejects.toThrow(
-      `Port ${first} of 127.0.0.1 is in use. Stop the process that listens there, or set PORT to the first of 3 free ports`,
+      `Port ${first} of 127.0.0.1 is in use (EADDRINUSE). Stop the process that listens there, or set PORT to the first of 3 free ports`,
     );
     await take(first + 2);
 
     await expect(portsOf(first, 3, HOST)).rejects.toThrow(
-      `Ports ${first} and ${first + 2} of 127.0.0.1 are in use. Stop the processes that listen there`,
+      `Ports ${first} and ${first + 2} of 127.0.0.1 are in use (EADDRINUSE). Stop the processes that listen there`,
     );
   });
 

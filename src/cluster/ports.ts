@@ -3,6 +3,8 @@ import { type AddressInfo, createServer } from 'node:net';
 
 /** One of the ports is in use, or no port of this address can be used. */
 export class PortsInUseError extends Error {
+  readonly code = 'EADDRINUSE';
+
   /** @param count how many ports are needed. */
   constructor(ports: readonly number[], host: string, count: number) {
     const [are, processes] =
@@ -10,7 +12,7 @@ export class PortsInUseError extends Error {
         ? [`Port ${ports[0]} of ${host} is`, 'the process that listens there']
         : [`Ports ${inWords(ports)} of ${host} are`, 'the processes that listen there'];
     super(
-      `${are} in use. Stop ${processes}, or set PORT to the first of ${count} free ports, such as PORT=4000.`,
+      `${are} in use (EADDRINUSE). Stop ${processes}, or set PORT to the first of ${count} free ports, such as PORT=4000.`,
     );
     this.name = 'PortsInUseError';
   }

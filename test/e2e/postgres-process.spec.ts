@@ -500,11 +500,17 @@ describe('Three members of the application on one machine', () => {
     const { port } = taken.address() as AddressInfo;
     const folder = await mkdtemp(join(tmpdir(), 'shop-'));
     try {
-      const { code, stderr } = await run(CLUSTER, folder, { PORT: String(port) }).ended;
+      const cluster = run(CLUSTER, folder, { PORT: String(port) });
+      const lines: string[] = [];
+      for await (const line of createInterface({ input: cluster.child.stdout! })) lines.push(line);
+      const { code, stderr } = await cluster.ended;
       expect(code).toBe(1);
+      expect(lines.map((line) => JSON.parse(line) as unknown)).toEqual([
+        { level: 60, code: 'EADDRINUSE', msg: stderr.trim(), member: 'cluster' },
+      ]);
       expect(stderr).toMatch(
         new RegExp(
-          `^The cluster did not start: Ports? ${port}\\b.* in use\\. Stop .* set PORT to the first of 3 .*\n$`,
+          `^The cluster did not start: Ports? ${port}\\b.* in use \\(EADDRINUSE\\)\\. Stop .* set PORT to the first of 3 .*\n$`,
         ),
       );
       expect(existsSync(join(folder, 'data'))).toBe(false);

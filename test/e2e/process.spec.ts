@@ -206,6 +206,19 @@ describe('The process', () => {
     expect(await ended).toEqual({ code: 0, stderr: '' });
   });
 
+  it('exports the metrics of its process, and answers in the pause of a shutdown while readiness is red', async () => {
+    const { child, ended } = application.start({ PORT: '0', DTC_SHUTDOWN_PAUSE_MS: '1500' });
+    const url = await listening(child);
+    expect(await (await fetch(`${url}/metrics`)).text()).toMatch(/^process_start_time_seconds \d/m);
+
+    child.kill('SIGTERM');
+    await expect.poll(async () => (await fetch(`${url}/health/ready`)).status).toBe(503);
+    expect((await send(`${url}/orders`, 'POST', ORDER)).status).toBe(201);
+
+    expect(await ended).toEqual({ code: 0, stderr: '' });
+    await expect(fetch(url)).rejects.toThrow('fetch failed');
+  });
+
   it('reports in one line that its port is in use, and ends with code 1', async () => {
     const other = createServer().listen(0, '127.0.0.1');
     await once(other, 'listening');
@@ -218,7 +231,9 @@ describe('The process', () => {
 
     expect(JSON.parse(lines.at(-1)!)).toMatchObject({ level: 60, code: 'EADDRINUSE', msg: stderr.trim() });
     expect(stderr).toMatch(
-      new RegExp(`^The application did not start: port ${port} of 127.0.0.1 is in use\\..*\\n$`),
+      new RegExp(
+        `^The application did not start: port ${port} of 127.0.0.1 is in use \\(EADDRINUSE\\)\\..*\\n$`,
+      ),
     );
     expect(code).toBe(1);
     other.close();
