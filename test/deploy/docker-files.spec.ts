@@ -66,9 +66,9 @@ function instructionsOf(text: string): { word: string; rest: string }[] {
 }
 
 /** @returns what follows this word in the stage that becomes the image. */
-function inImage(word: string): string[] {
-  const start = instructions.findLastIndex((instruction) => instruction.word === 'FROM');
-  return instructions
+function inImage(word: string, of = instructions): string[] {
+  const start = of.findLastIndex((instruction) => instruction.word === 'FROM');
+  return of
     .slice(start)
     .filter((instruction) => instruction.word === word)
     .map(({ rest }) => rest);
@@ -117,21 +117,25 @@ describe('The Dockerfile', () => {
     expect(process.versions.node.split('.')[0]).toBe(devDependencies.node.split('.')[0]);
   });
 
-  it('says what it is: the version of the manifest, its licence, and the image that it is made from', () => {
-    const { version, name, license } = JSON.parse(textOf('package.json')) as Record<string, string>;
+  it.each([
+    ['Dockerfile', 'nestjs-dtc-shop'],
+    ['samples/services/Dockerfile', 'nestjs-dtc-services'],
+  ])('%s says what it is: the version of the manifest, its licence, and its base', (path, title) => {
+    const { version, license } = JSON.parse(textOf('package.json')) as Record<string, string>;
+    const own = instructionsOf(textOf(path));
     const labels = Object.fromEntries(
       Array.from(
-        inImage('LABEL')
+        inImage('LABEL', own)
           .join(' ')
           .matchAll(/org\.opencontainers\.image\.([\w.]+)="([^"]*)"/g),
         ([, key, value]) => [key!, value!],
       ),
     );
-    const from = instructions.findLast(({ word }) => word === 'FROM')!.rest.split('@')[0];
+    const from = own.findLast(({ word }) => word === 'FROM')!.rest.split('@')[0];
 
-    expect(labels).toMatchObject({ title: name, version, licenses: license, revision: '${REVISION}' });
+    expect(labels).toMatchObject({ title, version, licenses: license, revision: '${REVISION}' });
     expect(labels['base.name']).toBe(`docker.io/library/${from}`);
-    expect(inImage('ARG')).toEqual(['REVISION=unknown']);
+    expect(inImage('ARG', own)).toEqual(['REVISION=unknown']);
   });
 
   it('takes the packages of the lock file, and into the image none that only the build needs', () => {

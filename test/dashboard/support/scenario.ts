@@ -1,3 +1,4 @@
+import { VERSION } from '../../../src/coordinator/version.js';
 import type {
   AuditEntryView,
   BranchView,
@@ -153,7 +154,7 @@ function coordinatorAt(nowMs: number): ScriptedCoordinator {
     name: 'orders-eu-1',
     logId: 'k3v9x2ma',
     epoch: 7,
-    version: '0.1.0',
+    version: VERSION,
     durable: true,
     startedAt: iso(nowMs - 26 * 60 * MINUTE_MS),
     condition: {
