@@ -163,11 +163,15 @@ export class HttpConnections {
     const now = performance.now();
     this.timerDueAt = Infinity;
     let nextDueAt = Infinity;
+    const late: SentExchange[] = [];
     for (const sent of this.open) {
-      const { exchange } = sent;
-      if (exchange.dueAt <= now) sent.giveUp(exchange.late());
-      else nextDueAt = Math.min(nextDueAt, exchange.dueAt);
+      const { dueAt } = sent.exchange;
+      if (dueAt <= now) late.push(sent);
+      else nextDueAt = Math.min(nextDueAt, dueAt);
     }
+    // All at once, as the first of them makes room for one that waits.
+    for (const sent of late) this.waiting.delete(sent);
+    for (const sent of late) sent.giveUp(sent.exchange.late());
     this.watch(nextDueAt);
   }
 }
