@@ -398,7 +398,9 @@ describe.skipIf(!HAS_CHROMIUM)('what the dashboard shows', () => {
   });
 
   it('links pages of the application', async () => {
-    const { page } = await suite.open('#/');
+    const fake = await suite.fake();
+    fake.pages = [{ label: 'Demonstration', url: '/demo' }];
+    const { page } = await suite.visit(fake, { token: READER_TOKEN, hash: '#/' });
     const link = page.getByRole('navigation').getByRole('link', { name: 'Demonstration' });
     expect(await link.getAttribute('href')).toBe('/demo');
   });

@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { json } from 'node:stream/consumers';
 import { DashboardFiles } from '../../../src/operations/dashboard-files.js';
 import { type ActionRequest, applyAction } from './actions.js';
-import type { Caller } from '../../../dashboard/src/api/views.js';
+import type { Caller, PageLink } from '../../../dashboard/src/api/views.js';
 import { FakeProblem, TOKENS } from './callers.js';
 import { databasesOf } from './databases.js';
 import { outboxPart, outboxesOf } from './outboxes.js';
@@ -33,8 +33,6 @@ const LINKS = [
   { label: 'Trace', url: 'https://traces.example/{traceId}' },
 ];
 
-const PAGES = [{ label: 'Demonstration', url: '/demo' }];
-
 const TICK_MS = 1_000;
 
 /**
@@ -48,6 +46,8 @@ export class FakeCoordinator {
   readonly requested: string[] = [];
   /** When set, each action is refused with it. */
   refusal: FakeProblem | undefined;
+  /** Pages of the application. */
+  pages: readonly PageLink[] = [];
   readonly scenario: Scenario;
   private readonly streams = new Set<ServerResponse>();
   private readonly server = createServer((request, response) => void this.serve(request, response));
@@ -165,7 +165,7 @@ export class FakeCoordinator {
     if (pathname === '/access') return caller;
     if (pathname === '/coordinator') return this.scenario.coordinator;
     if (pathname === '/participants') return { participants: this.scenario.participants };
-    if (pathname === '/links') return { links: LINKS, pages: PAGES };
+    if (pathname === '/links') return { links: LINKS, pages: this.pages };
     if (pathname === '/databases') return databasesOf(this.scenario);
     if (pathname === '/outboxes') return outboxesOf(this.scenario);
     if (collection === 'outboxes')
