@@ -163,7 +163,7 @@ describe.skipIf(!HAS_CHROMIUM)('what the dashboard shows', () => {
           found.push({ hash, excess, obstacles, broken });
       }
       expect(found).toEqual([]);
-    });
+    }, 180_000);
 
     it('stays quick with 10,000 transactions listed', async () => {
       const fake = await suite.fake({ others: 10_000 });
@@ -189,7 +189,7 @@ describe.skipIf(!HAS_CHROMIUM)('what the dashboard shows', () => {
       if (obstacles.length > 0) found.push({ hash, obstacles });
     }
     expect(found).toEqual([]);
-  });
+  }, 180_000);
 
   it('tells rates from the differences of counts', async () => {
     const { fake, page } = await suite.open('#/');
