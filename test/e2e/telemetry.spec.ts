@@ -77,7 +77,7 @@ beforeAll(async () => {
   receiver.listen(0, '127.0.0.1');
   await once(receiver, 'listening');
   endpoint = `http://127.0.0.1:${(receiver.address() as AddressInfo).port}`;
-}, 5 * MINUTE_MS);
+}, 10 * MINUTE_MS);
 
 afterAll(async () => {
   for (const child of running) child.kill('SIGKILL');

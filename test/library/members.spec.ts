@@ -1,6 +1,13 @@
 import { Module } from '@nestjs/common';
 import { Test, type TestingModule } from '@nestjs/testing';
-import { afterEach, describe, expect, it } from 'vitest';
+import { ROOT_CONTEXT, context, trace } from '@opentelemetry/api';
+import { AsyncLocalStorageContextManager } from '@opentelemetry/context-async-hooks';
+import {
+  BasicTracerProvider,
+  InMemorySpanExporter,
+  SimpleSpanProcessor,
+} from '@opentelemetry/sdk-trace-base';
+import { afterEach, describe, expect, it, onTestFinished } from 'vitest';
 import {
   CoordinatorModule,
   CoordinatorStatus,
@@ -81,6 +88,55 @@ describe('Applications over one shared log', () => {
 
     expect(Array.from(bank.effects.values())).toEqual(['committed']);
     expect(epochOf(two)).toBe(2);
+  });
+
+  it('follow a transaction to its caller: the member that adopts it knows its trace and its request', async () => {
+    const exporter = new InMemorySpanExporter();
+    trace.setGlobalTracerProvider(
+      new BasicTracerProvider({ spanProcessors: [new SimpleSpanProcessor(exporter)] }),
+    );
+    context.setGlobalContextManager(new AsyncLocalStorageContextManager().enable());
+    onTestFinished(() => {
+      trace.disable();
+      context.disable();
+    });
+    const clock = new ManualClock();
+    const store = new SharedMemoryStore({ now: () => clock.now() });
+    const bank = new Bank();
+    const one = await startMember(new SharedMemoryLog(store), clock, bank);
+    await startMember(new SharedMemoryLog(store), clock, bank);
+    bank.script = { commit: 'throw' };
+    const caller = { traceId: 'a'.repeat(32), spanId: 'b'.repeat(16), traceFlags: 1 };
+    await context.with(trace.setSpanContext(ROOT_CONTEXT, caller), () =>
+      one.get(TransactionManager).run({
+        name: 'sale',
+        branches: [branch('bank', 1), { ...branch('bank', 2), branchId: 'more' }],
+        requestId: 'r-1',
+      }),
+    );
+    const own = exporter
+      .getFinishedSpans()
+      .find(({ name }) => name === 'transaction sale')!
+      .spanContext();
+    applications.shift();
+    await one.close();
+    exporter.reset();
+    lines.length = 0;
+    bank.script = {};
+
+    await clock.advance(LEASE_MS, 50);
+
+    const attempts = exporter.getFinishedSpans().filter(({ name }) => name === 'commit bank');
+    expect(attempts).toHaveLength(2);
+    for (const { links } of attempts)
+      expect(links.map(({ context: to }) => to)).toMatchObject([
+        { traceId: caller.traceId, spanId: own.spanId, isRemote: true },
+      ]);
+    expect(bank.calls.at(-1)!.branch).toMatchObject({ requestId: 'r-1' });
+    expect(bank.calls.at(-1)!.branch.run.epoch).toBe(2);
+    expect(lines.find((line) => line.startsWith('transaction committed'))).toMatch(
+      new RegExp(`requestId: 'r-1', trace_id: '${caller.traceId}', span_id: '${own.spanId}'`),
+    );
   });
 
   it('go on with a new epoch after a fence, once the participants have accepted the new run', async () => {

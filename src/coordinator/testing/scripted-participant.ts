@@ -229,7 +229,7 @@ export class ScriptedParticipant<P = unknown> implements TransactionParticipant<
 
 /** The coordinator drops a payload when its transaction has ended, but tests read it afterwards. */
 function snapshotOf<P>(branch: Branch<P>): Branch<P> {
-  const { transactionId, branchId, payload, deadline, attempt, run } = branch;
+  const { transactionId, branchId, payload, deadline, attempt, run, requestId } = branch;
   return {
     transactionId,
     branchId,
@@ -237,6 +237,7 @@ function snapshotOf<P>(branch: Branch<P>): Branch<P> {
     deadline,
     attempt,
     run,
+    ...(requestId !== undefined && { requestId }),
     get signal() {
       return branch.signal;
     },
