@@ -58,10 +58,7 @@ export class HttpConnections {
   private timerDueAt = Infinity;
   private isClosed = false;
   private readonly keeper: Keeper = {
-    ended: (sent) => {
-      this.open.delete(sent);
-      this.waiting.delete(sent);
-    },
+    ended: (sent) => void this.open.delete(sent),
     free: () => this.free(),
   };
 
