@@ -33,6 +33,7 @@ const VALUES: Readonly<Record<string, readonly unknown[]>> = {
   GuardRunError: [{ name: 'shop', logId: 'log', epoch: 2 }],
   UnknownLogFormatError: [3, 2],
   LogStartsUsedUpError: [100],
+  OutboxNotFoundError: ['letters', ['orders']],
 };
 
 /** Their text comes from outside: a field and its problem, the reason of a refusal, or what a participant says. */
