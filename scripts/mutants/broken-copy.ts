@@ -20,6 +20,8 @@ const COPIED = [
 ];
 /** A defect may make the code run endlessly. */
 const LIMIT_MS = 300_000;
+/** Tests that only `npm run test:ci` runs notice defects too. */
+const ALL_TESTS = { LONGER: 'all', MARIADB: 'all', TRANSPORTS: 'all' };
 
 /** What notices a mutant: the file of the first test that failed, or the time limit; undefined when nothing does. */
 export type Verdict = string | undefined;
@@ -99,6 +101,7 @@ export class BrokenCopy {
     return new Promise((resolve) => {
       const child = spawn(process.execPath, args, {
         cwd: this.path,
+        env: { ...process.env, ...ALL_TESTS },
         stdio: ['ignore', 'pipe', 'ignore'],
         detached: true,
       });

@@ -1,7 +1,8 @@
 import { parseArgs } from 'node:util';
-import { BrokenCopy, type Verdict } from './broken-copy.ts';
+import { BrokenCopy } from './broken-copy.ts';
 import { type Mutant, readMutants } from './mutants.ts';
 import { sample } from './sample.ts';
+import { type Suite, suitesFor } from './suites.ts';
 
 /**
  * Breaks the code on purpose, one defect at a time, in a copy outside the tree, and looks whether a test notices.
@@ -10,47 +11,9 @@ import { sample } from './sample.ts';
  *
  * A list is the name of a `.mutants` file: `rest-at`.
  *
- * Exit code 1: a mutant survived; 2: the tests fail without any mutant, or the lines of one no longer occur exactly
- * once, so that nothing is proven.
+ * Exit code 1: a mutant survived; 2: a test that has noticed one fails without any, or the lines of one no longer occur
+ * exactly once, so that nothing is proven.
  */
-
-/** The cheapest first; a mutant that is caught is not brought before the next. */
-const SUITES = [
-  ['src/coordinator/protocol', 'test/golden'],
-  ['src/coordinator/execution'],
-  ['src/coordinator'],
-  ['src/outbox'],
-  ['src/mariadb', 'src/operations', 'src/pino', 'src/postgres', 'src/sql', 'src/sqlite'],
-  ['test/faults'],
-  [
-    'test/library/attributes.spec.ts',
-    'test/library/events.spec.ts',
-    'test/library/declarative.spec.ts',
-    'test/library/declarative-keys.spec.ts',
-    'test/library/group-tracing.spec.ts',
-    'test/library/log-lines.spec.ts',
-    'test/library/request-id.spec.ts',
-    'test/library/tracing.spec.ts',
-  ],
-  ['src/remote', 'src/host', 'test/remote', 'test/hostile/participant.spec.ts'],
-  ['src/microservices', 'test/transports'],
-  ['src/client', 'test/client', 'test/server'],
-  ['test/rest-at'],
-  ['test/properties'],
-  [
-    'test/postgres/isolation.spec.ts',
-    'test/postgres/failed-statements.spec.ts',
-    'test/postgres/branch-session.spec.ts',
-    'test/postgres/one-query.spec.ts',
-    'test/postgres/groups.spec.ts',
-    'test/postgres/group-ends.spec.ts',
-    'test/postgres/session-answers.spec.ts',
-    'test/postgres/claims-of-logs.spec.ts',
-    'test/postgres/log',
-    'test/postgres/outbox.spec.ts',
-  ],
-  ['test/mariadb'],
-];
 
 const { positionals: wanted, values: options } = parseArgs({
   allowPositionals: true,
@@ -61,19 +24,36 @@ const { positionals: wanted, values: options } = parseArgs({
   },
 });
 
-async function judge(copy: BrokenCopy): Promise<Verdict> {
-  for (const [index, suite] of SUITES.entries()) {
-    const paths = suite.filter((path) => isWanted(path) && copy.has(path));
+/** How a mutant was noticed. */
+interface Death {
+  readonly verdict: string;
+  /** The tests that must pass without it: else the verdict is none. */
+  readonly witnesses: Suite;
+}
+
+/** @returns how the mutant was noticed; undefined when it has survived all suites. */
+async function judge(copy: BrokenCopy, mutant: Mutant): Promise<Death | undefined> {
+  const seen: string[] = [];
+  for (const suite of suitesFor(mutant, copy.path)) {
+    const paths = suite.filter((path) => isWanted(path) && copy.has(path) && !seen.includes(path));
     if (paths.length === 0) continue;
-    const seen = SUITES.slice(0, index).flat();
-    const verdict = await copy.test([...paths, ...seen.map((path) => `--exclude=${path}/**`)]);
-    if (verdict !== undefined) return verdict;
+    const verdict = await copy.test([...paths, ...seen.map(exclusionOf)]);
+    if (verdict !== undefined) return { verdict, witnesses: copy.has(verdict) ? [verdict] : paths };
+    seen.push(...paths);
   }
   return undefined;
 }
 
+function exclusionOf(path: string): string {
+  return `--exclude=${path.endsWith('.ts') ? path : `${path}/**`}`;
+}
+
+/** Whether a test is among those of `--tests`, or in one of their folders. */
 function isWanted(path: string): boolean {
-  return options.tests === undefined || options.tests.split(',').includes(path);
+  return (
+    options.tests === undefined ||
+    options.tests.split(',').some((wantedPath) => path === wantedPath || path.startsWith(`${wantedPath}/`))
+  );
 }
 
 function wholeNumber(option: string, text: string): number {
@@ -84,21 +64,35 @@ function wholeNumber(option: string, text: string): number {
 
 async function main(copy: BrokenCopy, mutants: readonly Mutant[]): Promise<number> {
   await copy.check(mutants);
-  const failing = await judge(copy);
-  if (failing !== undefined) {
-    const failure = (await copy.lastFailure()) ?? 'No test has reported why.';
-    throw new Error(`The tests fail without any mutant: ${failing}.\n${failure}`);
-  }
-
   const survivors: Mutant[] = [];
+  const witnesses = new Set<string>();
   for (const mutant of mutants) {
-    const verdict = await copy.with(mutant, () => judge(copy));
-    if (verdict === undefined) survivors.push(mutant);
-    console.log(`${mutant.name.padEnd(40)} ${verdict === undefined ? 'SURVIVED' : `killed by ${verdict}`}`);
+    const since = performance.now();
+    const death = await copy.with(mutant, () => judge(copy, mutant));
+    const seconds = Math.round((performance.now() - since) / 1_000);
+    if (death === undefined) survivors.push(mutant);
+    else for (const path of death.witnesses) witnesses.add(path);
+    const told = death === undefined ? 'SURVIVED' : `killed by ${death.verdict}`;
+    console.log(`${mutant.name.padEnd(40)} ${told}, ${seconds} s`);
   }
+  await requireSound(copy, [...witnesses]);
   for (const { name, why, file } of survivors) console.log(`${name} survives in ${file}: ${why}`);
   console.log(`\n${mutants.length - survivors.length} of ${mutants.length} mutants killed`);
   return survivors.length === 0 ? 0 : 1;
+}
+
+/**
+ * What has noticed a mutant says something only if it finds nothing without one. Tests that have noticed none need not be tried: a mutant
+ * that passes them has survived.
+ *
+ * @throws Error when a test fails in the sound code.
+ */
+async function requireSound(copy: BrokenCopy, witnesses: Suite): Promise<void> {
+  if (witnesses.length === 0) return;
+  const failing = await copy.test(witnesses);
+  if (failing === undefined) return;
+  const failure = (await copy.lastFailure()) ?? 'No test has reported why.';
+  throw new Error(`The tests fail without any mutant: ${failing}.\n${failure}`);
 }
 
 const all = await readMutants();

@@ -1,9 +1,10 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { sample } from '../../scripts/mutants/sample.js';
 import { mutate, readMutants } from '../../scripts/mutants/mutants.js';
 import { NAMED_ROWS } from '../../scripts/mutants/rows.js';
+import { LISTS_WITH_LIKELIEST, SUITES, suitesFor } from '../../scripts/mutants/suites.js';
 
 const root = join(import.meta.dirname, '../..');
 const mutants = await readMutants();
@@ -21,6 +22,20 @@ describe('the defects that the tests are tried with', () => {
     expect(sample(mutants, 8, 1)).toEqual(chosen);
     expect(sample(mutants, 8, 2)).not.toEqual(chosen);
     expect(sample(mutants, mutants.length + 1, 1)).toEqual(mutants);
+  });
+
+  it('are brought before the tests beside them first, and before all suites in the end', () => {
+    const broken = new Map(mutants.map(({ file, list }) => [`${list} ${file}`, { file, list }]));
+    const paths = [...broken.values()].flatMap((mutant) => {
+      const suites = suitesFor(mutant, root);
+      expect(suites.slice(-SUITES.length)).toEqual(SUITES);
+      return suites.flat();
+    });
+    expect([...new Set(paths)].filter((path) => !existsSync(join(root, path)))).toEqual([]);
+    const [beside] = suitesFor({ file: 'src/coordinator/execution/decision.ts', list: 'driver' }, root);
+    expect(beside).toContain('src/coordinator/execution/decision.spec.ts');
+    const lists = new Set(mutants.map(({ list }) => list));
+    expect(LISTS_WITH_LIKELIEST.filter((list) => !lists.has(list))).toEqual([]);
   });
 
   it('are as many as docs/proof.md says', () => {
