@@ -7,6 +7,9 @@ const PROOF = ['test/{model,simulation,crash}/**/*.spec.ts'];
 
 /** They take minutes, the first the most: begun one after the other they leave no core idle at the end. */
 const LONGEST = [
+  'demos/incident.spec.ts',
+  'package/newcomer.spec.ts',
+  'package/package.spec.ts',
   'simulation/campaign.spec.ts',
   'crash/crash.spec.ts',
   'model/spin.spec.ts',
