@@ -21,6 +21,7 @@ interface Rung {
 const SEED = '20261128';
 
 const LONGER_ON_POSTGRES = [
+  'coordinator-claim',
   'failed-statements',
   'given-up-sessions',
   'late-prepares',
@@ -131,8 +132,11 @@ const RUNGS: readonly Rung[] = [
       'test/e2e/lost-output',
       'test/e2e/postgres-process',
       'test/e2e/process',
+      'test/e2e/restart',
       'test/e2e/shared-keys',
       'test/e2e/telemetry',
+      'test/properties/permutations',
+      'src/sqlite/full-disk',
       ...LONGER_ON_POSTGRES,
     ],
     environment: { LONGER: 'all' },
