@@ -121,6 +121,25 @@ describe('OutboxModule', () => {
     await app.close();
   });
 
+  it('is well again when the database is, also if a result was given up in the meantime', async () => {
+    const app = await start({ countIntervalMs: 1_000 });
+    const relays = app.get(OutboxRelays);
+    const record = store.record.bind(store);
+    // The server keeps the results, and its answers are lost for longer than a lease.
+    store.record = async (attempts) => {
+      await record(attempts);
+      throw new Error('the connection is lost');
+    };
+    store.write();
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect(relays.status()).toMatchObject([{ problem: 'the connection is lost' }]);
+    await vi.advanceTimersByTimeAsync(120_000);
+    store.record = record;
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect(relays.status()).toMatchObject([{ problem: undefined }]);
+    await app.close();
+  });
+
   it('lists dead messages, and sends them again or deletes them', async () => {
     const app = await start({
       maxAttempts: 1,

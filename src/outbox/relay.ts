@@ -115,6 +115,8 @@ export class Relay {
         'claim',
         this.isInTime(leaseEnd) ? undefined : 'what it has given out came too late',
       );
+      // Results that waited in vain are given up: their messages are due again.
+      if (this.recorder.isIdle) this.reports.trouble('record', undefined);
       this.troubles = 0;
       for (const message of messages) this.begin(message, leaseEnd);
       return messages.length;

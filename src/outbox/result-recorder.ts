@@ -39,6 +39,11 @@ export class ResultRecorder {
     }
   }
 
+  /** Whether no result waits to be kept. */
+  get isIdle(): boolean {
+    return this.waiting.length === 0;
+  }
+
   /** From now on a result is lost when the store does not take it. Its message is sent once more then. */
   stop(): void {
     this.stopping.abort();

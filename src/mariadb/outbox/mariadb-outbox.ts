@@ -143,16 +143,19 @@ export class MariaDbOutbox extends SqlOutbox<Connection, BatchStatement, Session
   /** @internal */
   protected async requeueOf(
     session: Session,
-    { lockKeyNow, requeueKeyed, dropKeyed }: MariaDbOutboxStatements,
+    { lockKeyNow, deadOfKey, requeueKeyed, dropKeyed }: MariaDbOutboxStatements,
     key: string,
     ids: readonly string[],
   ): Promise<number> {
     try {
       return await inTransaction(session, async () => {
         await session.run(lockKeyNow, [key]);
-        const done = await this.change(session, requeueKeyed, [ids, key]);
-        await session.run(dropKeyed, [ids, key]);
-        return done;
+        const dead = await session.rows<{ position: string }>(deadOfKey, [ids, key]);
+        if (dead.length === 0) return 0;
+        const positions = dead.map(({ position }) => position);
+        await session.run(requeueKeyed, [positions]);
+        await session.run(dropKeyed, [positions]);
+        return dead.length;
       });
     } catch (error) {
       if (errnoOf(error) === LOCK_TIMEOUT) return 0;

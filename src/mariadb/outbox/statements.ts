@@ -15,6 +15,7 @@ export interface MariaDbOutboxStatements extends OutboxStatements {
   readonly idleKeys: string;
   readonly lockKeys: string;
   readonly purgeKeys: string;
+  readonly deadOfKey: string;
   readonly requeueKeyed: string;
   readonly dropKeyed: string;
 }
@@ -76,11 +77,14 @@ export function statementsIn(database: string): MariaDbOutboxStatements {
       WHERE state = 'dead' AND message_key IS NOT NULL AND id IN (?)`,
     requeueFree: `UPDATE ${table} SET state = 'waiting', attempts = 0, due_at = ${NOW}
       WHERE state = 'dead' AND message_key IS NULL AND id IN (?)`,
+    // They stay locked until their copies are committed: an order of another operator, or a relay, changes none of them meanwhile.
+    deadOfKey: `SELECT CAST(position AS CHAR) AS position FROM ${table}
+      WHERE state = 'dead' AND id IN (?) AND message_key = ? FOR UPDATE`,
     // The new row has a position behind all of its key that are committed. The lock on the key keeps others from committing meanwhile.
     requeueKeyed: `INSERT INTO ${table} (id, topic, message_key, payload, transaction_id, written_at, due_at, last_error)
       SELECT id, topic, message_key, payload, transaction_id, written_at, ${NOW}, last_error FROM ${table}
-      WHERE state = 'dead' AND id IN (?) AND message_key = ? ORDER BY position`,
-    dropKeyed: `DELETE FROM ${table} WHERE state = 'dead' AND id IN (?) AND message_key = ?`,
+      WHERE position IN (?) ORDER BY position`,
+    dropKeyed: `DELETE FROM ${table} WHERE position IN (?)`,
     discard: `DELETE FROM ${table} WHERE state = 'dead' AND id IN (?)`,
   };
 }

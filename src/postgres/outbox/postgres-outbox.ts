@@ -145,7 +145,8 @@ export class PostgresOutbox extends SqlOutbox<PoolClient, QueryConfig, PoolClien
       await client.query('COMMIT');
       return done;
     } catch (error) {
-      await client.query('ROLLBACK');
+      // The first error says what is wrong. A session that is still in the transaction is not used again.
+      await client.query('ROLLBACK').catch(() => {});
       if (codeOf(error) === LOCK_NOT_AVAILABLE) return 0;
       throw error;
     }

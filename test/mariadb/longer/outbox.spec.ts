@@ -54,6 +54,26 @@ describe.runIf(hasMariaDb())('MariaDB', () => {
   });
 
   describe('The outbox in MariaDB', () => {
+    it('sends a message again as it found it: an order of another operator waits until that is done', async () => {
+      const [one, other] = [await open(), await open()];
+      for (const { sql, values } of one.statements(someBranch(), { topic: 'sale', key: 'k', payload: 1 }))
+        await bench.database.query(sql, [...values!]);
+      await bench.database.query("UPDATE dtc_outbox SET state = 'dead'");
+      const [dead] = await one.listDead(1);
+      // The copy takes so long that the other order comes in between.
+      await bench.database.query(
+        'CREATE TRIGGER slow BEFORE INSERT ON dtc_outbox FOR EACH ROW DO SLEEP(0.5)',
+      );
+      const sent = one.requeue([dead!.id]);
+      await expect
+        .poll(() =>
+          bench.database.query("SELECT id FROM information_schema.processlist WHERE state = 'User sleep'"),
+        )
+        .toHaveLength(1);
+      expect([await other.discard([dead!.id]), await sent]).toEqual([0, 1]);
+      expect(await bench.database.query("SELECT id FROM dtc_outbox WHERE state = 'waiting'")).toHaveLength(1);
+    });
+
     async function problemOf(options: Partial<MariaDbOutboxOptions>): Promise<string> {
       try {
         await make(options).start();
