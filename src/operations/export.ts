@@ -89,10 +89,10 @@ function lineOf(cells: readonly Cell[]): string {
 }
 
 /**
- * A program for tables runs a text that begins so as a formula, also after a quote and spaces. Some take a semicolon, a tab or a
+ * A program for tables runs a text that begins so as a formula, also after quotes and spaces. Some take a semicolon, a tab or a
  * line for the end of a cell, also within quotes.
  */
-const FORMULA = /(^|[;\t\r\n])(\s*)(?=[=+\-@\t\r|%])/g;
+const FORMULA = /(^|[;\t\r\n])(["\s]*)(?=[=+\-@\t\r|%])/g;
 
 function cellOf(value: Cell): string {
   if (value === null) return '';

@@ -8,6 +8,7 @@ import {
   deadDetailSchema,
   deadPageSchema,
   deadQuery,
+  messageId,
   messageResultSchema,
   messagesBody,
   outboxesSchema,
@@ -57,7 +58,7 @@ export class OutboxesController {
   @ApiProblem(503, 'Its database does not answer')
   async find(
     @Param('outbox') outbox: string,
-    @Param('id') id: string,
+    @Param('id', { schema: messageId }) id: string,
     @Res() response: unknown,
   ): Promise<void> {
     this.reply.send(response, await this.outboxes.find(outbox, id));

@@ -9,7 +9,8 @@ import type {
 } from './outbox-views.js';
 
 const count = z.number().int().min(0);
-const id = z.string().min(1).max(100);
+/** The id of a message: printable characters of ASCII, which every database takes. */
+export const messageId = z.string().regex(/^[\x21-\x7e]{1,100}$/, 'must be the id of a message');
 
 /** The most messages of one order. */
 const MAX_MESSAGES = 100;
@@ -27,7 +28,7 @@ export type DeadQuery = z.output<typeof deadQuery>;
 /** The body of an order about dead messages. */
 export const messagesBody = orderBody
   .extend({
-    ids: z.array(id).min(1).max(MAX_MESSAGES).describe('The messages, each at most once.'),
+    ids: z.array(messageId).min(1).max(MAX_MESSAGES).describe('The messages, each at most once.'),
   })
   .refine(({ ids }) => new Set(ids).size === ids.length, {
     path: ['ids'],
