@@ -145,7 +145,7 @@ describe.skipIf(!HAS_CHROMIUM)('what the dashboard shows', () => {
       await page.getByText(/Only the group\s+shop\.k3v9x2m4q8ab\.1a\.9\s+and its members/).waitFor();
       const rows = page.locator('.row[aria-rowindex]:not(.row-head)');
       await expect.poll(() => rows.count()).toBe(2);
-      await page.getByRole('button', { name: 'Show all transactions' }).click();
+      await page.getByRole('button', { name: 'Leave this group' }).click();
       await expect.poll(() => rows.count()).toBeGreaterThan(2);
     });
 
@@ -317,7 +317,7 @@ describe.skipIf(!HAS_CHROMIUM)('what the dashboard shows', () => {
     await page.getByText(/Only the transactions of one problem: 1 transaction at payment/).waitFor();
     const rows = page.locator('.row[aria-rowindex]:not(.row-head)');
     await expect.poll(() => rows.count()).toBe(1);
-    await page.getByRole('button', { name: 'Show all transactions' }).click();
+    await page.getByRole('button', { name: 'Leave this problem' }).click();
     await expect.poll(() => rows.count()).toBeGreaterThan(1);
     expect(page.url()).not.toContain('alarm=');
 

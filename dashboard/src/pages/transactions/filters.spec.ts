@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { addressOf, fieldOf, filtersIn, isFiltered, momentIn, parametersOf } from './filters.js';
 
 describe('the filters of the list', () => {
@@ -31,6 +31,11 @@ describe('the filters of the list', () => {
     const field = fieldOf('2026-01-31T03:00:05.000Z');
     expect(new Date(field).toISOString()).toBe('2026-01-31T03:00:05.000Z');
     expect(momentIn(field)).toBe('2026-01-31T03:00:05.000Z');
+    // The first digit of a year is one of such a year, whose offset from UTC has seconds in many places.
+    vi.stubEnv('TZ', 'Europe/Berlin');
+    onTestFinished(() => void vi.unstubAllEnvs());
+    for (const typed of ['0002-01-31T10:00:00', '0202-01-31T10:00:00', '2026-01-31T10:00:00'])
+      expect(fieldOf(momentIn(typed))).toBe(typed);
     expect([fieldOf(''), momentIn(''), momentIn('2026-13-01T')]).toEqual(['', '', '']);
   });
 

@@ -107,8 +107,13 @@ function isAge(text: string): boolean {
 export function fieldOf(moment: string): string {
   if (moment === '') return '';
   const date = new Date(moment);
-  const atPlace = new Date(date.getTime() - date.getTimezoneOffset() * 60_000);
-  return atPlace.toISOString().slice(0, 19);
+  const day = [padded(date.getFullYear(), 4), padded(date.getMonth() + 1), padded(date.getDate())].join('-');
+  const time = [date.getHours(), date.getMinutes(), date.getSeconds()].map((part) => padded(part)).join(':');
+  return `${day}T${time}`;
+}
+
+function padded(part: number, digits = 2): string {
+  return String(part).padStart(digits, '0');
 }
 
 /** @returns the moment that a field of a form has, at the place of the user; empty while it is none. */

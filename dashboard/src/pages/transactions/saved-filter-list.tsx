@@ -53,10 +53,10 @@ export function SavedFilterList({ filters }: { readonly filters: Filters }) {
           ))}
         </ul>
       )}
-      {isFiltered(filters) ? (
+      {isFiltered({ ...filters, alarm: '', group: '' }) ? (
         <form class="save-filter" onSubmit={save}>
           <label class="field">
-            Name of the present filter
+            Name of the present filter, without its problem or group
             <input
               required
               maxLength={MAX_NAME_CHARS}

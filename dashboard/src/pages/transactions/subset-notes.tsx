@@ -10,7 +10,7 @@ interface Props {
   readonly onChange: (filters: Filters) => void;
 }
 
-/** Says of which problem or group the listed transactions are, which no field of the form shows, and lists the others again. */
+/** Says of which problem or group the listed transactions are, which no field of the form shows, and leaves it again. */
 export function SubsetNotes({ filters, onChange }: Props) {
   const { overview } = useLive();
   const { alarm, group } = filters;
@@ -18,7 +18,7 @@ export function SubsetNotes({ filters, onChange }: Props) {
   return (
     <>
       {alarm !== '' && (
-        <Note onClear={() => onChange({ ...filters, alarm: '' })}>
+        <Note leave="Leave this problem" onClear={() => onChange({ ...filters, alarm: '' })}>
           Only the transactions of one problem:{' '}
           <Words>
             {found === undefined || overview === null
@@ -28,7 +28,7 @@ export function SubsetNotes({ filters, onChange }: Props) {
         </Note>
       )}
       {group !== '' && (
-        <Note onClear={() => onChange({ ...filters, group: '' })}>
+        <Note leave="Leave this group" onClear={() => onChange({ ...filters, group: '' })}>
           Only the group{' '}
           <a class="mono" href={transactionHref(group)}>
             <Words>{group}</Words>
@@ -40,12 +40,19 @@ export function SubsetNotes({ filters, onChange }: Props) {
   );
 }
 
-function Note({ children, onClear }: { readonly children: ComponentChildren; readonly onClear: () => void }) {
+interface NoteProps {
+  /** What the button says. */
+  readonly leave: string;
+  readonly onClear: () => void;
+  readonly children: ComponentChildren;
+}
+
+function Note({ leave, onClear, children }: NoteProps) {
   return (
     <p class="subset-note">
       <span>{children}</span>
       <button type="button" class="button" onClick={onClear}>
-        Show all transactions
+        {leave}
       </button>
     </p>
   );
