@@ -81,8 +81,11 @@ function describe(span: Span, method: WireCall['method'], answer: CallAnswer): v
   switch (answer.kind) {
     case 'vote': {
       const { vote } = answer;
-      span.setAttribute(ATTRIBUTES.vote, typeof vote === 'string' ? vote : vote.vote);
-      if (typeof vote !== 'string' && vote.vote === 'abort')
+      const attribute = method === 'commitOnePhase' ? ATTRIBUTES.decision : ATTRIBUTES.vote;
+      span.setAttribute(attribute, typeof vote === 'string' ? vote : vote.vote);
+      if (typeof vote === 'string') return;
+      if (vote.vote === 'commit') span.setAttribute(ATTRIBUTES.validFor, vote.validForMs);
+      else
         span.setAttributes({
           [ATTRIBUTES.refusalCode]: vote.code,
           [ATTRIBUTES.refusalReason]: vote.reason,
@@ -91,7 +94,7 @@ function describe(span: Span, method: WireCall['method'], answer: CallAnswer): v
     }
     case 'heuristic':
       span.setAttribute(ATTRIBUTES.heuristic, answer.heuristic);
-      if (answer.heuristic !== method) fail(span, 'heuristic', answer.reason);
+      if (!agrees(method, answer.heuristic)) fail(span, 'heuristic', answer.reason);
       return;
     case 'error':
       fail(span, answer.code ?? '_OTHER', answer.reason);
@@ -102,6 +105,11 @@ function describe(span: Span, method: WireCall['method'], answer: CallAnswer): v
     case 'branches':
     case 'capabilities':
   }
+}
+
+/** Of a branch that decides, either way is a decision. */
+function agrees(method: WireCall['method'], kind: string): boolean {
+  return kind === method || (method === 'commitOnePhase' && (kind === 'commit' || kind === 'rollback'));
 }
 
 function fail(span: Span, type: string, message: string): void {

@@ -323,7 +323,7 @@ describe('A participant host', () => {
         'dtc.branch.id': 'stock',
         'dtc.participant': 'stock',
         'dtc.answer': 'vote',
-        'dtc.vote': 'commit',
+        'dtc.decision': 'commit',
       });
       const caller = exporter
         .getFinishedSpans()
