@@ -1,3 +1,4 @@
+/** @module nestjs-dtc/outbox */
 export type { Alarm, AlarmRegistry } from '../coordinator/observation/alarms/alarm.js';
 export { type ClientMessageOptions, type MessageClient, emitWith, sendWith } from './clients.js';
 export { OutboxError, type OutboxErrorCode } from './errors.js';

@@ -33,7 +33,7 @@ export type LastResourceAnswer = 'committed' | 'never' | 'unknown' | AbortVote;
  */
 export interface LastResource<P = unknown> {
   /**
-   * Does the work for good, under a key of the branch (see {@link branchKey}). It is called at most once for a branch. After an
+   * Does the work for good, under a key of the branch (see `branchKey`). It is called at most once for a branch. After an
    * answer that is not clear, or none in time, the coordinator asks {@link inquire}.
    */
   commit(branch: Branch<P>): LastResourceAnswer | PromiseLike<LastResourceAnswer>;
