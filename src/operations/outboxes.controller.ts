@@ -53,6 +53,7 @@ export class OutboxesController {
   @ForReadingOperators()
   @ApiOperation({ summary: 'A dead message with what it says, for operators only' })
   @ApiOkResponse({ standardSchema: deadDetailSchema })
+  @ApiProblem(400, 'The request is not valid')
   @ApiProblem(403, 'The caller may not see what messages say')
   @ApiProblem(404, 'There is no such outbox, or no such dead message')
   @ApiProblem(503, 'Its database does not answer')
