@@ -15,18 +15,18 @@ const MODES = [
  * on anything but tables have the same names and conflicts.
  */
 const CONFLICTS = [
-  '.......X',
-  '......XX',
-  '....XXXX',
-  '...XXXXX',
-  '..XX.XXX',
-  '..XXXXXX',
-  '.XXXXXXX',
-  'XXXXXXXX',
+  '.......#',
+  '......##',
+  '....####',
+  '...#####',
+  '..##.###',
+  '..######',
+  '.#######',
+  '########',
 ];
 
 /** Whether a session that wants one mode has to wait for the holder of the other. A mode that is not known conflicts. */
 export function conflict(wanted: string, held: string): boolean {
   const [row, column] = [MODES.indexOf(wanted), MODES.indexOf(held)];
-  return row === -1 || column === -1 || CONFLICTS[row]![column] === 'X';
+  return row === -1 || column === -1 || CONFLICTS[row]![column] === '#';
 }
