@@ -76,7 +76,7 @@ export const NO_BRANCH = -1;
 
 /**
  * The whole state of one transaction in the protocol: a tuple of small numbers. Two transactions with equal
- * fields behave alike, so a search may copy, compare and enumerate them. An executor extends the class with
+ * fields behave alike, so a search may copy, compare and enumerate them. An executor adds
  * what it needs to reach the participants.
  */
 export class ProtocolTransaction {
