@@ -42,7 +42,7 @@ const LONGER = [
 const UNITS = [
   'src/**/*.spec.ts',
   'dashboard/src/**/*.spec.ts',
-  'test/{docs,faults,golden,protocol}/**/*.spec.ts',
+  'test/{docs,faults,golden,protocol,rungs}/**/*.spec.ts',
 ];
 
 /**

@@ -81,7 +81,7 @@ function tests(...args: readonly string[]): Rung {
 
 function simulation(...options: readonly string[]): Rung {
   return inCode(async (copy) => {
-    await copy.node(['node_modules/typescript/bin/tsc', '-p', 'test/simulation', '--noCheck']);
+    await copy.node(['node_modules/typescript/bin/tsc', '-p', 'test/simulation']);
     const { code, output } = await copy.node([
       'build/test/simulation/main.js',
       ...options,
