@@ -22,12 +22,14 @@ describe('the programs of PostgreSQL', () => {
   });
 
   it.skipIf(process.platform === 'win32').each([
-    [3, 'true', true],
-    [3, 'false', false],
-    [20, 'true', false],
-  ])('are run again when Ctrl+C has ended them %i times: then %s', (times, last, isDone) => {
+    ['INT', 3, 'true', true],
+    ['INT', 3, 'false', false],
+    ['INT', 20, 'true', false],
+    ['HUP', 3, 'true', true],
+    ['TERM', 3, 'true', true],
+  ])('are run again when SIG%s has ended them %i times: then %s', (signal, times, last, isDone) => {
     const folder = mkdtempSync(join(tmpdir(), 'programs-'));
-    const script = `echo >> ${folder}/runs; [ $(wc -l < ${folder}/runs) -gt ${times} ] || kill -INT $$; ${last}`;
+    const script = `echo >> ${folder}/runs; [ $(wc -l < ${folder}/runs) -gt ${times} ] || kill -${signal} $$; ${last}`;
     expect(runNow('/bin/sh', ['-c', script], {})).toBe(isDone);
     rmSync(folder, { recursive: true });
   });

@@ -1,4 +1,4 @@
-import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { PostgresServerError } from './postgres-server.error.js';
 
@@ -53,8 +53,13 @@ export function findOwner(): Owner {
   );
 }
 
+/** @throws Error when there is no such user. */
 function idOf(user: string, which: '-u' | '-g'): number {
-  return Number(execFileSync('id', [which, user], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }));
+  const { status, stdout } = untilUninterrupted(() =>
+    spawnSync('id', [which, user], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }),
+  );
+  if (status !== 0) throw new Error(`There is no user ${user}.`);
+  return Number(stdout);
 }
 
 /**
@@ -75,19 +80,33 @@ export async function runStart(program: string, args: readonly string[], owner: 
   await end(program, args, owner, outputOfStart(process.platform));
 }
 
-/** So often a program is run again that Ctrl+C has ended. */
+/** So often a program is run again that a signal has ended. */
 const MOST_INTERRUPTIONS = 10;
+/** What a terminal sends, and what ends a service with all its processes. */
+const INTERRUPTIONS: ReadonlySet<NodeJS.Signals | null> = new Set(['SIGINT', 'SIGHUP', 'SIGTERM'] as const);
 
 /**
- * Runs a program as the owner of the server, while nothing else happens in this process. Ctrl+C at a terminal reaches the
- * program as well: then it says nothing, and is run again.
+ * Runs a program as the owner of the server, while nothing else happens in this process.
  *
  * @returns whether it has ended with code 0.
  */
 export function runNow(program: string, args: readonly string[], owner: Owner): boolean {
+  const { status } = untilUninterrupted(() =>
+    spawnSync(program, args, { ...owner, cwd: '/', stdio: 'ignore' }),
+  );
+  return status === 0;
+}
+
+/**
+ * Ctrl+C at a terminal, and the end of the terminal, reach the program as well as this process: then it says nothing, and is run
+ * again.
+ *
+ * @returns how it has ended; by a signal after ten interruptions.
+ */
+function untilUninterrupted<T extends { readonly signal: NodeJS.Signals | null }>(runOnce: () => T): T {
   for (let interruptions = 0; ; interruptions++) {
-    const { status, signal } = spawnSync(program, args, { ...owner, cwd: '/', stdio: 'ignore' });
-    if (signal !== 'SIGINT' || interruptions === MOST_INTERRUPTIONS) return status === 0;
+    const end = runOnce();
+    if (!INTERRUPTIONS.has(end.signal) || interruptions === MOST_INTERRUPTIONS) return end;
   }
 }
 
