@@ -214,7 +214,7 @@ describe('The command line of the benchmark', () => {
     });
   });
 
-  it('refuses what would have no effect', () => {
+  it('refuses options that would have no effect', () => {
     for (const args of [
       ['--page', 'results.txt'],
       ['--from', 'run.json', '--quick'],

@@ -190,7 +190,7 @@ describe.each(PLATFORMS)('Two services in one transaction on %s', (_name, platfo
     ['the credential of no known service', { 'dtc-authorization': 'Bearer the-token-of-no-one' }, 401],
     ['a token that is not one', { 'dtc-authorization': 'the-token-of-checkout' }, 401],
     ['the credential of a service', { 'dtc-authorization': `Bearer ${TRAVELLER.token}` }, 400],
-  ])('refuse what is no transaction with %s', async (_what, headers, status) => {
+  ])('refuse a request whose transaction cannot be read, with %s', async (_what, headers, status) => {
     const response = await fetch(`${Checkout.url}/reservations`, {
       method: 'POST',
       headers: { 'content-type': 'application/json', 'dtc-transaction': "'; DROP TABLE", ...headers },
@@ -335,7 +335,7 @@ describe('Several tokens of a carrier', () => {
     });
   });
 
-  it('are refused where one is too short, or there is none', () => {
+  it('are refused where a secret is too short, or where there is none', () => {
     for (const wrong of [[], [TRAVELLER.token, 'short']]) {
       const make = (): unknown =>
         new TransactionCarrier({ current: () => undefined }, { token: wrong, origins: [] });

@@ -119,7 +119,7 @@ describe.each(['one coordinator', 'two members of one log'])('A method with a ke
     expect(runs('chair')).toBe(2);
   });
 
-  it('is refused with a key that is none, or that of another request, and is not run', async () => {
+  it('is refused with an invalid key, and with the key of another request, and is not run', async () => {
     for (const key of ['', 'two words', 'x'.repeat(129)])
       expect(await failing(one!.place(key, 'rug'))).toBeInstanceOf(InvalidRequestError);
     await one!.transactions.run({ key: 'rug-1', branches: [] });
@@ -135,7 +135,7 @@ describe.each(['one coordinator', 'two members of one log'])('A method with a ke
     expect((await begun.commit()).status).toBe('committed');
   });
 
-  it('tells a caller without a library whether its transaction was begun before, and what has become of it', async () => {
+  it('tells a caller without a library whether its transaction was begun before, and its outcome', async () => {
     const [server] = servers;
     const ask = async (): Promise<unknown> =>
       (await server!.ask('POST', '/transactions', { key: 'by-hand', body: {} })).body;

@@ -157,7 +157,7 @@ describe('Three services and a coordinator, each on its own', () => {
     expect(Store.left).toEqual({ inventory: 3, payment: 80 });
   });
 
-  it('change nothing together where one refuses', async () => {
+  it('change nothing at all when one service refuses', async () => {
     const failed = orders.place(4);
     await expect(failed).rejects.toThrow(NotCommittedError);
     await expect(failed).rejects.toMatchObject({ outcome: { status: 'aborted', code: 'TOO_FEW' } });

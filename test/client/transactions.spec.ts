@@ -257,7 +257,7 @@ describe('A caller in another process', () => {
     expect(await lost.outcomeOf('c.aaaaaaaaaaaa.1.1')).toMatchObject({ status: 'unknown' });
   });
 
-  it('ends what waits when the application shuts down', async () => {
+  it('ends waiting requests when the application shuts down', async () => {
     const leaving = clientOf(['http://127.0.0.1:1/dtc'], { giveUpAfterMs: 300_000 });
     const waiting = leaving.run({ branches: [] }).catch((error: unknown) => error);
     leaving.onApplicationShutdown();

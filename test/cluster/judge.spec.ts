@@ -34,7 +34,7 @@ function told(status: 'committed' | 'aborted' | 'pending' | 'heuristic', decisio
   return { told: { status, transactionId: 't1', ...(decision !== undefined && { decision }) } };
 }
 
-describe('what callers of a cluster were told, held against the databases', () => {
+describe('the answers to the callers of a cluster, compared with the databases', () => {
   it.each([
     ['committed, and everywhere', asked(told('committed')), EVERYWHERE],
     ['aborted, and nowhere', asked(told('aborted')), NOWHERE],

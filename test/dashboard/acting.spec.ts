@@ -43,7 +43,7 @@ describe.skipIf(!HAS_CHROMIUM)('acting from the dashboard', () => {
     },
   );
 
-  it('shows an operator what a dead message says, deletes it, and sends the others again', async () => {
+  it('shows an operator the content of a dead message, deletes it, and sends the others again', async () => {
     const { fake, page } = await suite.open('#/messages');
     const table = page.getByRole('table', { name: /^Dead messages of orders/ });
     const [first, ...others] = fake.scenario.deadMessages;
@@ -65,7 +65,7 @@ describe.skipIf(!HAS_CHROMIUM)('acting from the dashboard', () => {
     ]);
   });
 
-  it('acts on all transactions of a problem after one question that says how many, and tells what was refused', async () => {
+  it('acts on all transactions of a problem after one question that says how many, and tells which were refused', async () => {
     const { fake, page } = await suite.open('#/');
     const dialog = await ask(page, 'Retry all: payment', 'the provider is back');
     expect(await dialog.innerText()).toMatch(/Retry 1 branch at payment now\?.*Each is recorded/s);

@@ -47,7 +47,7 @@ describe.skipIf(!HAS_CHROMIUM)('the page of the demonstration', () => {
     expect((await application.get('/demo/faults')).body.faults.payment).toEqual([]);
   });
 
-  it('starts traffic, shows what becomes of it, and ends it', async () => {
+  it('starts traffic, counts its outcomes, and ends it', async () => {
     await page.getByLabel('Orders per second').fill('20');
     await page.getByRole('button', { name: 'Start traffic' }).click();
     await page.getByText(/^20 orders per second until/).waitFor();
@@ -63,7 +63,7 @@ describe.skipIf(!HAS_CHROMIUM)('the page of the demonstration', () => {
     expect(counts.committed).toBe(started);
   });
 
-  it('shows what a request is refused for', async () => {
+  it('shows why a request is refused', async () => {
     await page.getByLabel('Orders per second').fill('50');
     await page.getByRole('spinbutton', { name: 'Minutes' }).fill('1440');
     await page.getByRole('button', { name: 'Start traffic' }).click();

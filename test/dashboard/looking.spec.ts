@@ -26,11 +26,11 @@ const PAGES = [
   '#/audit',
 ];
 
-describe.skipIf(!HAS_CHROMIUM)('what the dashboard shows', () => {
+describe.skipIf(!HAS_CHROMIUM)('the pages of the dashboard', () => {
   const suite = useBrowser();
 
   describe.each(SIZES)('on %s', (_name, viewport) => {
-    it('shows what needs attention first: for how long, why, and what happens next', async () => {
+    it('shows first the transactions that need attention: for how long, why, and the next step', async () => {
       const { page } = await suite.open('#/', { viewport });
       const rows = page.getByRole('table', { name: /need attention/ }).locator('tbody tr');
       await expect.poll(() => rows.count()).toBe(3);
@@ -210,7 +210,7 @@ describe.skipIf(!HAS_CHROMIUM)('what the dashboard shows', () => {
       .toMatch(/not accepting.*recovering.*restart needed.*Decision log: EIO: the last flush failed/s);
   });
 
-  it('shows what is prepared in the databases, what is known of it, and copies the statement that ends it', async () => {
+  it('shows the prepared branches of the databases with their decisions, and copies the statement that ends one', async () => {
     const fake = await suite.fake();
     const { page } = await suite.visit(fake, { token: READER_TOKEN, hash: '#/databases' });
     const table = page.getByRole('table', { name: /^Prepared transactions in PostgreSQL/ });
@@ -236,7 +236,7 @@ describe.skipIf(!HAS_CHROMIUM)('what the dashboard shows', () => {
     await expect.poll(() => id.innerText()).toBe('Copied');
   });
 
-  it('shows dead messages with their errors, and to a reader neither what they say nor a button', async () => {
+  it('shows dead messages with their errors, but to a reader neither their content nor a button', async () => {
     const fake = await suite.fake();
     const { page } = await suite.visit(fake, { token: READER_TOKEN, hash: '#/messages' });
     const table = page.getByRole('table', { name: /^Dead messages of orders/ });
@@ -370,7 +370,7 @@ describe.skipIf(!HAS_CHROMIUM)('what the dashboard shows', () => {
     ]);
   });
 
-  it('exports what the filter finds as a file', async () => {
+  it('exports the transactions that match the filter as a file', async () => {
     const { fake, page } = await suite.open('#/transactions?show=stalled');
     const saved = page.waitForEvent('download');
     await page.getByRole('button', { name: 'Export as CSV' }).click();

@@ -119,7 +119,7 @@ describe('The processes of the shop', () => {
     expect(order.environment).toMatchObject({ HOST: host, ADDRESS: url, COORDINATORS: `${url},${url}` });
   });
 
-  it('write for a person what is not of each start, and for a program every line as JSON', () => {
+  it('leave out for a person the lines that each start has, and write for a program every line as JSON', () => {
     const lines: string[] = [];
     const stream = { write: (line: string) => lines.push(line) > 0 };
     const ofStart = { fields: { level: 'log', context: 'RoutesResolver' }, text: 'Mapped' };

@@ -19,7 +19,7 @@ interface Collector {
 describe('The configuration of the collector', () => {
   const { service, ...components } = parse(readFileSync(FILE, 'utf8')) as Collector;
 
-  it('takes what the sample sends, over OTLP/HTTP', () => {
+  it('takes the spans of the sample, over OTLP/HTTP', () => {
     expect(components.receivers).toEqual({ otlp: { protocols: { http: { endpoint: '0.0.0.0:4318' } } } });
   });
 

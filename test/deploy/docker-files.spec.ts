@@ -102,7 +102,7 @@ const imageEnvironment = Object.fromEntries(
 );
 
 describe('The Dockerfile', () => {
-  it('gives its linter nothing to find', () => {
+  it('passes its linter', () => {
     expect(lintDockerfile(ROOT, textOf('Dockerfile'))).toEqual([]);
   });
 
@@ -120,7 +120,7 @@ describe('The Dockerfile', () => {
   it.each([
     ['Dockerfile', 'nestjs-dtc-shop'],
     ['samples/services/Dockerfile', 'nestjs-dtc-services'],
-  ])('%s says what it is: the version of the manifest, its licence, and its base', (path, title) => {
+  ])('%s has labels: the version of the manifest, its licence, and its base', (path, title) => {
     const { version, license } = JSON.parse(textOf('package.json')) as Record<string, string>;
     const own = instructionsOf(textOf(path));
     const labels = Object.fromEntries(
@@ -138,7 +138,7 @@ describe('The Dockerfile', () => {
     expect(inImage('ARG', own)).toEqual(['REVISION=unknown']);
   });
 
-  it('takes the packages of the lock file, and into the image none that only the build needs', () => {
+  it('takes the packages of the lock file, but none into the image that only the build needs', () => {
     const installed = instructions
       .filter(({ rest }) => /npm (ci|install)/.test(rest))
       .map(({ rest }) => rest);
@@ -182,7 +182,7 @@ describe('The Dockerfile', () => {
     expect(() => readConfiguration(imageEnvironment)).toThrow(/HOST: /);
   });
 
-  it('keeps secrets, data and what belongs to this machine out of the image', () => {
+  it('keeps secrets, data and files of this machine out of the image', () => {
     const ignored = textOf('.dockerignore').split('\n');
 
     expect(ignored).toEqual(
@@ -191,7 +191,7 @@ describe('The Dockerfile', () => {
     expect(ignored.filter((line) => line.startsWith('!'))).toEqual([]);
   });
 
-  it('copies nothing that is kept out of the image', () => {
+  it('copies no file that is kept out of the image', () => {
     const ignored = new Set(textOf('.dockerignore').split('\n'));
     const copied = instructions
       .filter(({ word, rest }) => word === 'COPY' && !rest.startsWith('--from'))
@@ -255,7 +255,7 @@ function closed(server: ReturnType<typeof createServer>): Promise<unknown> {
 }
 
 describe('The compose file', () => {
-  it('gives its linter nothing to find', () => {
+  it('passes its linter', () => {
     const linter = new DCLinter({ rules: {}, quiet: false, debug: false, exclude: [] });
     const results = linter.lintFiles([join(ROOT, 'compose.yaml')], false);
 
@@ -296,7 +296,7 @@ describe('The compose file', () => {
     expect(Object.keys(app.environment!).filter((name) => !known.has(name))).toEqual([]);
   });
 
-  it('mounts only what is there', () => {
+  it('mounts only files that exist', () => {
     const mounts = services.flatMap(([, { volumes = [] }]) => volumes.map((volume) => volume.split(':')[0]!));
     const missing = mounts.filter((source) =>
       source.startsWith('.') ? !existsSync(resolve(ROOT, source)) : !(source in compose.volumes),
@@ -326,7 +326,7 @@ describe('The compose file', () => {
     expect(new Set(Object.keys(compose.secrets))).toEqual(new Set(used));
   });
 
-  it('has a check of health for everything, and starts nothing before what it needs is well', () => {
+  it('checks the health of every service, and starts none before the services that it needs are healthy', () => {
     const unchecked = services.filter(([, { healthcheck }]) => healthcheck?.test[0] !== 'CMD');
 
     expect(unchecked.map(([name]) => name)).toEqual(['app']);
@@ -342,7 +342,7 @@ describe('The compose file', () => {
     expect(Number(slots)).toBeGreaterThan(Number(app.environment!['DTC_MAX_IN_FLIGHT']));
   });
 
-  it('has what the configurations of Prometheus and Grafana count on', () => {
+  it('has the names on which the configurations of Prometheus and Grafana rely', () => {
     const { scrape_configs: scrapes } = parse(textOf('deploy/prometheus/prometheus.yml')) as {
       scrape_configs: {
         authorization: { credentials_file: string };
@@ -413,7 +413,7 @@ describe('The secrets of the compose file', () => {
     expect(names.map(secret)).toEqual(made);
   });
 
-  it('are what the application starts with, and fit its databases and Prometheus', () => {
+  it('are settings with which the application starts, and fit its databases and Prometheus', () => {
     const { host, port, access, databases: urls, coordinator } = inContainer(folder);
 
     expect(host).toBe('0.0.0.0');

@@ -296,7 +296,7 @@ describe('The Deployment', () => {
   });
 });
 
-describe('What stands around the Deployment', () => {
+describe('The objects around the Deployment', () => {
   const { matchLabels } = deployment.selector;
   const { labels } = deployment.template.metadata;
 

@@ -168,12 +168,12 @@ describe('The alerts', () => {
     expect(new Set(rules.map(({ alert }) => alert)).size).toBe(rules.length);
   });
 
-  it.each(rules)('$alert asks for what the code has', ({ expr }) => {
+  it.each(rules)('$alert asks for metrics that the code has', ({ expr }) => {
     expect(mistakesIn(expr, values)).toEqual([]);
   });
 
   it.each(rules)(
-    '$alert says how bad it is, what it means and where to read on',
+    '$alert has a severity, says what it means, and links to the runbook',
     ({ alert, labels, annotations }) => {
       expect(['critical', 'warning']).toContain(labels['severity']);
       expect(annotations['summary']).toMatch(/^[A-Z].{10,80}[^.]$/);
@@ -208,13 +208,16 @@ describe('The dashboard', () => {
     },
   );
 
-  it.each(dashboards)('%s has its panels side by side, and none over another', (_, { panels }) => {
-    const cells = panels.flatMap(({ gridPos: { x, y, w, h } }) =>
-      Array.from({ length: w * h }, (_, cell) => `${x + (cell % w)} ${y + Math.floor(cell / w)}`),
-    );
-    expect(new Set(cells).size).toBe(cells.length);
-    expect(panels.filter(({ gridPos: { x, w } }) => x + w > 24)).toEqual([]);
-  });
+  it.each(dashboards)(
+    '%s has its panels side by side, and none of them overlaps another',
+    (_, { panels }) => {
+      const cells = panels.flatMap(({ gridPos: { x, y, w, h } }) =>
+        Array.from({ length: w * h }, (_, cell) => `${x + (cell % w)} ${y + Math.floor(cell / w)}`),
+      );
+      expect(new Set(cells).size).toBe(cells.length);
+      expect(panels.filter(({ gridPos: { x, w } }) => x + w > 24)).toEqual([]);
+    },
+  );
 
   it.each(panels.filter(({ type }) => type !== 'row'))(
     'panel "$title" asks for what the code has',

@@ -80,7 +80,7 @@ describe('the workflow of continuous integration', () => {
     expect(tests![2]!.trim()).toBe('npm test');
   });
 
-  it('may change nothing in the repository, and has more time than all rungs take', () => {
+  it('may change nothing in the repository, and has more time than all rungs need', () => {
     expect(workflow.permissions).toStrictEqual({ contents: 'read' });
     expect(job!['timeout-minutes']).toBeGreaterThan(8 + 30);
   });

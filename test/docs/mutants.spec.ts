@@ -15,7 +15,7 @@ describe('the defects that the tests are tried with', () => {
     expect(mutate(source, mutant)).not.toBe(source);
   });
 
-  it('are sampled by a seed: so many, none twice, and others by another seed', () => {
+  it('are sampled by a seed: as many as asked for, none twice, and others by another seed', () => {
     const chosen = sample(mutants, 8, 1);
 
     expect(new Set(chosen).size).toBe(8);

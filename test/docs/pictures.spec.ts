@@ -53,7 +53,7 @@ describe('the pictures of the architecture', () => {
   });
 });
 
-describe('what is drawn', () => {
+describe('the content of a picture', () => {
   it('finds every kind of import, and whether it brings more than types', () => {
     const text = `
       import { a } from './a.js';

@@ -59,7 +59,7 @@ describe('the runbook', () => {
   });
 
   it.each(paragraphs)(
-    'says of $heading what it means, what is safe and what to do, in few words',
+    'says of $heading in few words what it means, which actions are safe and what to do',
     ({ body }) => {
       expect(body).toMatch(/^\*\*Means:\*\* \S[^]*\n\n\*\*Safe:\*\* \S[^]*\n\n\*\*Do:\*\* \S[^]*\.$/);
       expect(body.match(/^\*\*/gm)).toHaveLength(3);

@@ -18,7 +18,7 @@ describe('the page on scale', () => {
     expect(page).toContain(`(3 + 1) × ${perParticipant + 4} + 20 | ${4 * (perParticipant + 4) + 20} |`);
   });
 
-  it('names the retention of outcomes, and what a day of them comes to', () => {
+  it('names the retention of outcomes, and the room that the outcomes of a day take', () => {
     const hours = postgresLogSettingsSchema.parse({}).outcomeRetentionMs / 3_600_000;
     const bytes = Array.from(page.matchAll(/(\d+) bytes with its index/g), ([, size]) => Number(size));
     const gigabytes = (100 * 86_400 * bytes.reduce((sum, size) => sum + size, 0)) / 1e9;

@@ -58,7 +58,7 @@ describe('The documentation site', () => {
     );
   });
 
-  it('shows what looks like a tag as text, and no comment', () => {
+  it('shows text that looks like a tag as text, and hides comments', () => {
     expect(htmlOf('docs/using.md', 'the order <id> <!-- note -->')).toBe('<p>the order &lt;id&gt; </p>\n');
   });
 

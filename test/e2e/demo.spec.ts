@@ -135,7 +135,7 @@ describe('A demonstration', () => {
     application = demonstration;
   });
 
-  it('has a page whose files are all there, under a policy that lets in nothing from elsewhere', async () => {
+  it('has a page whose files all exist, under a policy that loads nothing from elsewhere', async () => {
     application = await TestApplication.start();
 
     const page = await application.get('/demo');

@@ -103,7 +103,7 @@ describe.each(STORAGES)('fault 1: a request repeated under its Idempotency-Key, 
     expect((await application.holdings()).accounts.alice).toEqual({ balance: 500_000 - 5_990, held: 0 });
   });
 
-  it('is done again when the first one was answered 503, since nothing has happened', async () => {
+  it('is run again when the first one was answered 503, since nothing has happened', async () => {
     await application.fault('payment', { method: 'prepare', fault: 'throw', times: 1 });
     const first = await application.order('alice', { keyboard: 1 }, 'key-1');
     expect(first.status).toBe(503);

@@ -9,7 +9,7 @@ const longId = 'a'.repeat(65);
 const manyItems = Array.from({ length: 51 }, (_, index) => ({ sku: `sku-${index}`, quantity: 1 }));
 
 describe.each(STORAGES)(
-  'A request that is not valid changes nothing, $name, and is answered with a problem',
+  'An invalid request changes nothing, $name, and is answered with a problem',
   (storage) => {
     let application: TestApplication;
     let before: Holdings;

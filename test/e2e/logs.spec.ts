@@ -80,7 +80,7 @@ describe('The log', () => {
     }
   });
 
-  it('holds nothing that a client sent, and no line for a request', () => {
+  it('has no text that a client sent, and no line for a request', () => {
     const sent = ['alice', 'carol', 'marker', 'keyboard', 'monitor', 'last-lamp', 'secret'];
     for (const text of sent) expect(log.text).not.toContain(text);
     expect(log.lines.filter(({ req }) => req !== undefined)).toEqual([]);

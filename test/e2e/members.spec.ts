@@ -262,7 +262,7 @@ describe('Any member', () => {
     ]);
   });
 
-  it('sends events with the members, and with what needs attention at another member', async () => {
+  it('sends events with the members, and with the alarms of another member', async () => {
     const id = await stalledAt(one);
     const leaving = new AbortController();
     const { body } = await fetch(`${two.url}/events`, {

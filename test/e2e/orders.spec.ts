@@ -12,7 +12,7 @@ describe.each(STORAGES)('An order, $name,', (storage) => {
 
   afterEach(() => application.close());
 
-  it('can be placed again once everything is filled up, what open orders hold excepted', async () => {
+  it('can be placed again once everything is restocked, except the goods that open orders hold', async () => {
     expect((await application.order('carol', { keyboard: 1 })).body.reasonCode).toBe('INSUFFICIENT_FUNDS');
     const before = (await application.get('/inventory/keyboard')).body as { onHand: number };
     expect(before.onHand).toBe(100);

@@ -87,7 +87,7 @@ describe('The process', () => {
     expect(await ended).toEqual({ code: 0, stderr: '' });
   });
 
-  it('fault 49: a coordinator that is killed delivers what it has decided over REST-AT, also to a participant that has moved', async () => {
+  it('fault 49: a killed coordinator delivers its decisions over REST-AT at the next start, also to a participant that has moved', async () => {
     const folder = `${application.folder}-rest-at`;
     const participants = await ParticipantServer.start();
     onTestFinished(async () => {
@@ -138,7 +138,7 @@ describe('The process', () => {
     expect(await ended).toEqual({ code: 0, stderr: '' });
   });
 
-  it('fault 51: finishes the running order when npm gets SIGTERM, whatever shell is between the two', async () => {
+  it('fault 51: finishes the running order when npm gets SIGTERM, with any shell between npm and the application', async () => {
     const project = projectOf(application);
     onTestFinished(() => rmSync(project, { recursive: true }));
     const npm = spawn('npm', ['run', '--silent', 'start:demo'], {
@@ -191,7 +191,7 @@ describe('The process', () => {
     expect(lines.join('\n')).toMatch(/Dashboard +http:[^]*Decisions +in memory/);
   });
 
-  it('starts beside a Service of Kubernetes with its name, and says what to do about it', async () => {
+  it('starts beside a Kubernetes Service of the same name, and says what to do about it', async () => {
     const { child, ended } = application.start({ PORT: '0', DTC_PORT: 'tcp://10.96.0.7:3000' });
     const lines: string[] = [];
     for await (const line of createInterface({ input: child.stdout! })) {

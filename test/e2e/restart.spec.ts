@@ -65,7 +65,7 @@ describe('An application on PostgreSQL that is started again', () => {
     expect(await spent()).toBe(PRICE);
   });
 
-  it('does a refused request again, since nothing had happened', async () => {
+  it('runs a refused request again, since nothing had happened', async () => {
     const first = await application.order('alice', { 'last-lamp': 2 }, 'key-1');
     const [, inventory] = room.databases as [TestDatabase, TestDatabase];
     await inventory.query(`UPDATE stock SET on_hand = 2 WHERE sku = 'last-lamp'`);
@@ -134,7 +134,7 @@ describe('An application on PostgreSQL that is started again', () => {
       expect(body.orderId).not.toBe(orderId);
     });
 
-    it('answers its key with 409, and nothing is done', async () => {
+    it('answers its key with 409, and runs nothing', async () => {
       const { body, headers } = await application.order('alice', { keyboard: 1 }, 'key-1');
 
       expect(body).toMatchObject({ status: 409, code: 'DTC_IDEMPOTENCY_KEY_IN_USE' });

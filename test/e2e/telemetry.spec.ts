@@ -191,7 +191,7 @@ describe('The sample with OpenTelemetry', () => {
     expect(ofHost.map(({ name }) => name).filter((name) => !name.startsWith('dtc host '))).toEqual([]);
   });
 
-  it('links what a killed coordinator has left to the trace of its caller', async () => {
+  it("links the recovery of a killed coordinator's transactions to the trace of their caller", async () => {
     const desk = (isOpen: boolean): Promise<Response> =>
       fetch(`${airline.url}/desk`, {
         method: 'PUT',

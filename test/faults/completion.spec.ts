@@ -272,7 +272,7 @@ describe('Completion', () => {
     expect(commits).toBe(2);
   });
 
-  it('fault 39: forgetting a report leaves what is still owed to the recovery', async () => {
+  it('fault 39: forgetting a report leaves the other branches of the transaction to the recovery', async () => {
     const gate = Promise.withResolvers<void>();
     const late = new ScriptedParticipant({
       prepare: { until: gate.promise, then: { answer: 'commit' } },

@@ -212,7 +212,7 @@ describe('An operator who says at a fenced member how the last resource has ende
     expect(methodsOf(stock)).toEqual(['prepare']);
   });
 
-  it('is believed when the log may have lost what its adopter has decided: only a person can know', async () => {
+  it('is believed when the log may have lost the decision of its adopter: only a person can know it', async () => {
     const { stock, api, cluster, first, id, resolve } = await stalled();
     const inquiries = api.count('inquire');
     api.script = { inquire: 'no' };
@@ -259,7 +259,7 @@ describe('The only participant of a transaction, which answers a repeat in anoth
     return { stock, told, follow };
   }
 
-  it('fault 57: is not believed by its fenced member, nor asked again by it: what the log says counts', async () => {
+  it('fault 57: is neither believed by its fenced member nor asked again by it: the answer of the log counts', async () => {
     const { stock, told, follow } = await asked(['hang-after', 'yes', 'no']);
     await follow();
     expect(told.outcome?.status).not.toBe('aborted');

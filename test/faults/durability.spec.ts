@@ -97,7 +97,7 @@ describe('A coordinator with a durable log', () => {
     await after.stop();
   });
 
-  it('fault 39: keeps the report of an abort as well, of which nothing else is kept', async () => {
+  it('fault 39: keeps the report of an abort as well, although it keeps nothing else of an abort', async () => {
     const stock = new ScriptedParticipant({ prepare: 'no' });
     const payment = new ScriptedParticipant({ rollback: { heuristic: 'commit' } });
     const first = await run({ stock, payment });
@@ -220,7 +220,7 @@ describe('The records of a completion in the log', () => {
     expect(completed()).toEqual([[false, true]]);
   });
 
-  it('is nothing but the end when all goes well, and nothing at all when every branch has stalled', async () => {
+  it('is only the end when all goes well, and nothing at all when every branch has stalled', async () => {
     const sound = noting({}, {});
     await sound.run();
     expect(sound.completed()).toEqual([]);

@@ -123,7 +123,7 @@ describe('Begin and enlist', () => {
     expect(late.calls).toEqual([]);
   });
 
-  it('fault 5: an unknown or removed participant is refused, and nothing is left behind', async () => {
+  it('fault 5: an unknown or removed participant is refused, and no trace of the branch remains', async () => {
     const stock = new ScriptedParticipant();
     const { transactions, participants, runtime } = createTestCoordinator({ participants: { stock } });
 

@@ -150,7 +150,7 @@ describe('Votes that expire', () => {
     expect(order).toEqual(['seats', 'payment', 'stock', 'order']);
   });
 
-  it('tries again first what expires first', async () => {
+  it('tries the branch first whose vote expires first', async () => {
     const { run, order, clock } = setUp(
       {
         stock: { commit: ['throw', 'yes'] },
@@ -209,7 +209,7 @@ describe('Votes that expire', () => {
     expect(of['payment']!.count('rollback')).toBe(1);
   });
 
-  it('after a restart the branch is completed first whose vote expires first, whatever its transaction is', async () => {
+  it('after a restart the branch whose vote expires first is completed first, whichever transaction it belongs to', async () => {
     const order: string[] = [];
     class Seats extends ScriptedParticipant {
       override commit(one: Branch): Promise<void> {
@@ -268,7 +268,7 @@ describe('Votes that expire', () => {
     expect(await transaction.commit()).toMatchObject({ status: 'committed' });
   });
 
-  it('a guard answers a repeated prepare with what is left of the time', async () => {
+  it('a guard answers a repeated prepare with the rest of the time', async () => {
     const guard = new ParticipantGuard(new MemoryGuardStore());
     const one = { transactionId: OLD, branchId: 'payment' } as Branch;
     const first = await guard.prepare(one, () => ({ vote: 'commit', validForMs: 60_000 }));

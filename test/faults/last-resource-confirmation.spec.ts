@@ -104,7 +104,7 @@ describe('the report of a last resource that ended in part, before a restart', (
   });
 });
 
-describe('the confirmation of what a last resource has committed', () => {
+describe('the confirmation of a last resource that has committed', () => {
   it('gives the first commit of the others their whole time, however long it has taken', async () => {
     const log = new FailingLog();
     const { stock, transactions, clock } = world({ log, completionTimeoutMs: 300 });

@@ -378,7 +378,7 @@ describe('a last resource after a restart of the coordinator', () => {
     return { ...before, ...after, id, log };
   }
 
-  it('is asked how it has ended, and what it has committed is committed everywhere', async () => {
+  it('is asked how it has ended, and if it has committed, all branches commit', async () => {
     const { stock, shop, transactions, recover, id, log } = await restartedAfter({
       shop: { commit: 'hang-after' },
     });

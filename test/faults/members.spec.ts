@@ -146,7 +146,7 @@ describe('A member that is killed', () => {
 });
 
 describe('fault 29 §: a new owner', () => {
-  it('reads after it has fenced: what the old one still records in between is delivered or refused', async () => {
+  it('reads after it has fenced: a record that the old member still writes in between is delivered or refused', async () => {
     const { cluster, stock, payment } = shop();
     const [old, next] = (await cluster.startSteady(2)) as [Member, Member];
     const calls: string[] = [];
@@ -177,7 +177,7 @@ describe('fault 29 §: a new owner', () => {
 });
 
 describe('fault 29 §: a list of prepared branches', () => {
-  it('that was asked for before the fence proves nothing: what it holds may have committed since', async () => {
+  it('that was asked for before the fence proves nothing: the branches in it may have committed since', async () => {
     const { cluster, stock, payment } = shop({ payment: { prepare: 'hang-after' } });
     const [owner, other] = (await cluster.startSteady(2)) as [Member, Member];
     const committing = Promise.withResolvers<void>();
@@ -228,7 +228,7 @@ describe('fault 52 §: recovery', () => {
 });
 
 describe('fault 57 §: a member that stands still for longer than its lease', () => {
-  it('is fenced, aborts what it has not sent to the log, and goes on with a new epoch in the same process', async () => {
+  it('is fenced, aborts the transactions that it has not sent to the log, and goes on with a new epoch in the same process', async () => {
     const { cluster, stock, payment } = shop();
     const [paused, other] = (await cluster.startSteady(2, {
       timeoutMs: 120_000,
@@ -392,7 +392,7 @@ describe('fault 30 §: an inquiry', () => {
       expect(await ask(member)).toEqual({ transactionId, status: 'aborted' });
   });
 
-  it('is answered from the log by any member once its owner has forgotten it, also for what wrote no branch', async () => {
+  it('is answered from the log by any member once its owner has forgotten it, also for a transaction without writes', async () => {
     const { cluster, stock, payment } = shop();
     const [owner, other] = (await cluster.startSteady(2, { retainFinished: 0 })) as [Member, Member];
     stock.script = { prepare: ['yes', 'read-only', 'no'] };
@@ -418,7 +418,7 @@ describe('fault 30 §: an inquiry', () => {
 });
 
 describe('fault 58 §: two members that deliver one decision at the same time', () => {
-  it('do no harm: one that was fenced goes on to deliver what it had decided', async () => {
+  it('do no harm: a member that was fenced goes on to deliver its decisions', async () => {
     const { cluster, stock, payment } = shop({ payment: { commit: ['throw', 'throw', 'yes'] } });
     const [fenced, other] = (await cluster.startSteady(2, { retryBaseMs: 5_000, retryCapMs: 5_000 })) as [
       Member,
@@ -586,7 +586,7 @@ describe('An adoption that fails', () => {
 });
 
 describe('A member that stops', () => {
-  it('hands over at once what is stalled', async () => {
+  it('hands over its stalled transactions at once', async () => {
     const { cluster, stock, payment } = shop({ payment: { commit: 'throw' } });
     const [leaving, other] = (await cluster.startSteady(2)) as [Member, Member];
     order(leaving);
@@ -694,7 +694,7 @@ describe('A member that goes on for long', () => {
     ]);
   });
 
-  it('forgets its own earlier runs once nothing of them is kept, and finds their transactions until then', async () => {
+  it('forgets its own earlier runs once it keeps none of their transactions, and finds those until then', async () => {
     const { cluster } = shop();
     const [one, other] = (await cluster.startSteady(2, { retainFinishedMs: 60_000 })) as [Member, Member];
     const { transactionId } = await order(one).outcome;
@@ -718,7 +718,7 @@ describe('A member that goes on for long', () => {
 });
 
 describe('A member that was fenced while it lived', () => {
-  it('finds out what became of its decision within lease + 2 s, also where the log does not answer its look-up', async () => {
+  it('learns the fate of its decision within lease + 2 s, also where the log does not answer its look-up', async () => {
     const { cluster, stock, payment } = shop();
     const [fenced, other] = (await cluster.startSteady(2)) as [Member, Member];
     const { log } = fenced;

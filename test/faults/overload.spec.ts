@@ -64,7 +64,7 @@ function gated(): { readonly until: Behaviour; readonly open: () => void } {
 const busy = expect.objectContaining({ code: 'DTC_SERVER_BUSY' });
 
 describe('A database server with a limit', () => {
-  it('fault 63: takes so many transactions of all its participants together; the next wait, and begin in their order', async () => {
+  it('fault 63: takes a limited number of transactions of all its participants together; the others wait, and begin in their order', async () => {
     const gate = gated();
     const { run, first, transactions, used } = await setUp({ prepare: [gate.until, gate.until, 'yes'] });
     const running = [1, 2, 3, 4].map((number) => run({ name: `number ${number}` }));
@@ -142,7 +142,7 @@ describe('A database server with a limit', () => {
     expect(runtime.limits.queued).toBe(5);
   });
 
-  it('has one wait although nothing was done for a while, when not much is before it', async () => {
+  it('lets one transaction wait although nothing was done for a while, when the queue is short', async () => {
     const gates = Array.from({ length: 14 }, gated);
     const script = { prepare: [...gates.map(({ until }) => until), 'yes' as const] };
     const { run, clock, runtime } = await setUp(script, { maxQueued: 16 });
@@ -161,7 +161,7 @@ describe('A database server with a limit', () => {
     expect((await Promise.all(running)).every(({ status }) => status === 'committed')).toBe(true);
   });
 
-  it('has many wait that come at one moment, however long it had nothing to do before', async () => {
+  it('lets many transactions wait that arrive at one moment, however long it was idle before', async () => {
     const { run, clock, runtime, first } = await setUp({}, { maxQueued: 50 });
     await Promise.all([run(), run()]);
     await clock.advance(60_000, 1_000);
@@ -170,7 +170,7 @@ describe('A database server with a limit', () => {
     expect(runtime.limits.queued).toBe(48);
   });
 
-  it('begins none that needs less before one that waits for more', async () => {
+  it('begins no transaction that needs less before one that waits for more', async () => {
     const { run, runtime, first, used } = await setUp({ prepare: 'hang' });
     const small = { branches: [branch('first', 1), branch('memory', 1)] };
     void run();
@@ -371,7 +371,7 @@ describe('A database server with a limit', () => {
     await transaction.rollback();
   });
 
-  it('frees nothing for transactions that started before its limit was known', async () => {
+  it('frees no place for transactions that started before its limit was known', async () => {
     const { transactions, participants, runtime } = createTestCoordinator({ timeoutMs: 2_000 });
     const answered = Promise.withResolvers<ParticipantCapacity>();
     const capacity = { capacity: () => answered.promise };
@@ -430,7 +430,7 @@ describe('A server whose connections are busy', () => {
   const hangs: Behaviour[] = ['hang', 'hang', 'hang', 'hang'];
   const withMemory = { branches: [...branches, branch('memory', 3)] };
 
-  it('puts no more transactions to work than keep it busy; the others are under way, hold nothing, and come in their order', async () => {
+  it('puts only as many transactions to work as keep it busy; the others are under way, hold nothing, and follow in their order', async () => {
     const gate = gated();
     const { run, first, second, transactions, used } = await setUp({ commit: gate.until }, {}, few);
     second.script = { commit: gate.until };
@@ -458,7 +458,7 @@ describe('A server whose connections are busy', () => {
     expect(await run()).toMatchObject({ status: 'committed' });
   });
 
-  it('begins one whatever waits elsewhere, also when its limit is low', async () => {
+  it('begins one although others wait elsewhere, also when its limit is low', async () => {
     const short: Behaviour = { answer: { vote: 'abort', code: 'NO_SLOT', reason: 'full', overloaded: true } };
     const { run, memory, limit, used } = await setUp(
       { prepare: [...Array<'yes'>(6).fill('yes'), short, 'yes'] },
@@ -598,7 +598,7 @@ describe('The limit of a server that runs short', () => {
     expect(limit()).toBe(100);
   });
 
-  it('never falls so far for such waits that its connections are not busy', async () => {
+  it('never lowers its limit because of such waits so far that its connections are idle', async () => {
     const slow = Array.from({ length: 12 }, gated);
     const { run, clock, limit } = await setUp(
       { prepare: slow.map(({ until }) => until) },

@@ -4,7 +4,7 @@ import { ScriptedParticipant, settled } from '../../src/coordinator/testing/inde
 import { OLD, recordOf, restarted } from './restarted.js';
 
 describe('Recovery', () => {
-  it('fault 49: a decision that an earlier run has recorded is delivered, with what its commit needs', async () => {
+  it('fault 49: a decision that an earlier run has recorded is delivered, with everything that its commit needs', async () => {
     const stock = new ScriptedParticipant();
     const payment = new ScriptedParticipant();
     const { recover, transactions, log } = restarted([recordOf(OLD, 'stock', 'payment')], {

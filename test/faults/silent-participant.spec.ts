@@ -122,7 +122,7 @@ describe('A participant that does not answer its prepares (fault 16)', () => {
     await expect(Promise.all([run(), run()])).resolves.toHaveLength(2);
   });
 
-  it('is asked again by all when nothing was known of it for twice the time of a prepare', async () => {
+  it('is asked again by all transactions when it has said nothing for twice the time of a prepare', async () => {
     const { clock, silent, run, missed } = coordinator();
     await missed(3);
     silent.script = {};

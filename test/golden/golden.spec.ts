@@ -31,7 +31,7 @@ describe('the golden transcripts', () => {
 });
 
 describe('the replay', () => {
-  it('says the same again, whatever is written below the inputs', async () => {
+  it('writes the same transcript again from the inputs alone', async () => {
     const happened = await play(parseTranscript('participants: a\n\n> run a\n  0 ms  a  is left alone\n'));
     expect(happened).toBe(
       'participants: a\n\n> run a\n' +

@@ -143,7 +143,7 @@ describe(`A coordinator with a hostile participant (seed ${SEED})`, () => {
   }
 
   it(
-    `takes ${ANSWERS} hostile answers: nothing commits without a yes, and others commit as ever`,
+    `takes ${ANSWERS} hostile answers: nothing commits without a yes, and other transactions commit as before`,
     async () => {
       await until(ANSWERS * WARM_UP);
       before = heapMegabytes();

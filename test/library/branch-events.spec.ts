@@ -231,7 +231,7 @@ describe('An error of a participant that is notified', () => {
     ['rejects', () => Promise.reject(new Error('broken bookkeeping'))],
   ];
 
-  it.each(faults)('is logged as one of its own, and changes nothing: %s', async (_how, fault) => {
+  it.each(faults)('is logged as an error of its own, and changes nothing: %s', async (_how, fault) => {
     const a = listening();
     a.branchStarted = fault;
     a.branchEnded = fault;

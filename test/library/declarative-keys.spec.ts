@@ -146,7 +146,7 @@ describe('A decorated method with a key', () => {
     expect(runs('lamp')).toBe(1);
   });
 
-  it('gives a repeat what the option repeated returns, outside of any transaction', async () => {
+  it('gives a repeat the value of the option repeated, outside of any transaction', async () => {
     const order = { key: 'key-2', sku: 'desk' };
     expect(await shop.placeAgain(order)).toBe('placed desk');
     expect(await shop.placeAgain(order)).toBe('placed desk before');
@@ -201,7 +201,7 @@ describe('A decorated method with a key', () => {
     }
   });
 
-  it('refuses the key of another method, and a key that is none: nothing is run', async () => {
+  it('refuses the key of another method, and an invalid key: no method is run', async () => {
     const order = { key: 'key-6', sku: 'shelf' };
     await shop.place(order);
     await expect(shop.placeAgain(order)).rejects.toThrow(KeyReusedError);

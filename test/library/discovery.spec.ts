@@ -30,7 +30,7 @@ describe('discovery of participants', () => {
     expect(application.get(Beta, { strict: false }).prepared).toEqual([outcome.transactionId]);
   });
 
-  it('finds a participant whatever way it is provided: by class, under a token, or made by a factory', async () => {
+  it('finds a participant in whichever way it is provided: by class, under a token, or made by a factory', async () => {
     const application = await startWith([
       { provide: 'A', useClass: Alpha },
       { provide: 'B', useFactory: () => Promise.resolve(new Beta()) },
@@ -41,7 +41,7 @@ describe('discovery of participants', () => {
     expect(registry.get(Beta).instance).toBe(application.get('B'));
   });
 
-  it('registers the instance that Nest made, with what it injects', async () => {
+  it('registers the instance that Nest made, with its injected providers', async () => {
     @Injectable()
     class Stock {
       readonly left = 7;

@@ -56,7 +56,7 @@ describe('The text of an error', () => {
     expect(classes.length).toBeGreaterThan(30);
   });
 
-  it.each(classes)('says what is wrong, what follows and what to do: %s', (name, ErrorOf) => {
+  it.each(classes)('has the problem, its consequence and the remedy: %s', (name, ErrorOf) => {
     const values = (VALUES[name] ?? ['one', 'two', 'three']) as never[];
     const { message } = new ErrorOf(...values);
 

@@ -382,7 +382,7 @@ describe('a broken listener', () => {
     expect(heard()).toHaveLength(2);
   });
 
-  it('that never answers delays nothing', async () => {
+  it('that never answers does not delay the transaction', async () => {
     participant('a', {});
     const never: () => unknown = () => new Promise(() => {});
     emitter.on('transaction.committed', never);
@@ -392,7 +392,7 @@ describe('a broken listener', () => {
     });
   });
 
-  it('that is decorated and throws is logged by Nest and harms nothing either', async () => {
+  it('that is decorated and throws is logged by Nest and does no harm either', async () => {
     @Injectable()
     class Broken {
       @OnEvent('transaction.committed')

@@ -45,7 +45,7 @@ async function run(other: ScriptedParticipant): Promise<string> {
   return (await running).status;
 }
 
-describe.each(['prepare', 'commit', 'rollback'])('What %s is given of a branch', (method) => {
+describe.each(['prepare', 'commit', 'rollback'])('The branch that %s receives', (method) => {
   let given: Branch;
   let seen: Seen;
 
@@ -68,7 +68,7 @@ describe.each(['prepare', 'commit', 'rollback'])('What %s is given of a branch',
     );
   });
 
-  it('leads to nothing of the coordinator', () => {
+  it('gives no access to the objects of the coordinator', () => {
     const visited = new Set<unknown>();
     const waiting: unknown[] = FIELDS.filter((field) => field !== 'payload' && field !== 'signal').map(
       (field) => (given as unknown as Record<string, unknown>)[field],
@@ -115,7 +115,7 @@ describe.each(['prepare', 'commit', 'rollback'])('What %s is given of a branch',
   });
 });
 
-it('What a call was given stays as it was when later calls are made', async () => {
+it('The branch of a call stays as it was when later calls are made', async () => {
   curious = new Curious();
   await run(new ScriptedParticipant());
   const [prepare, commit] = ['prepare', 'commit'].map((method) => curious.seen.get(method)!);
@@ -124,7 +124,7 @@ it('What a call was given stays as it was when later calls are made', async () =
   expect([prepare!.given.attempt, commit!.given.attempt]).toEqual([0, 1]);
 });
 
-it('What a participant writes on a branch reaches no later call and no other participant', async () => {
+it('Changes that a participant makes to its branch reach no later call and no other participant', async () => {
   curious = new Curious();
   const other = new ScriptedParticipant();
   curious.prepare = (given) => {

@@ -221,7 +221,7 @@ describe.each(PLATFORMS)('In an application of a user on %s', (_, create) => {
   });
 
   it.each(['work-failed', 'not-admitted'])(
-    'a participant that could not work is 503, and what it threw stays inside: %s',
+    'a participant that could not work is answered with 503, without its error: %s',
     async (name) => {
       const { status, headers, text } = await post(`/orders/${name}`);
 

@@ -257,7 +257,7 @@ describe("lines through Nest's logger", () => {
       );
     });
 
-    it('is a warning when the caller is told pending, with what it waits for', async () => {
+    it('is a warning when the caller is told pending, with the participants that it waits for', async () => {
       participant('a', { commit: 'hang' });
       const running = transactions.run({
         branches: [branch('a', SECRET), branch('a', SECRET)],
@@ -333,7 +333,7 @@ describe("lines through Nest's logger", () => {
     });
   });
 
-  it('of one kind are limited for each participant, and the limit counts what it leaves out; a report is never left out', async () => {
+  it('of one kind are limited for each participant, and a line counts those that are left out; a report is never left out', async () => {
     await application.close();
     await startLogged({ maxLinesOfKind: 3 });
     participant('broken', { prepare: 'throw' });

@@ -128,7 +128,7 @@ describe('A transaction has one line, which says all of it,', () => {
     expect(pinoLines.filter((line) => line.split('"msg"').length !== 2)).toEqual([]);
   });
 
-  it('in what a logger of the application makes of it: a text, the fields, or a message and the rest', async () => {
+  it('in the form that a logger of the application chooses: a text, the fields, or a message and the rest', async () => {
     const texts: string[] = [];
     const jsons: { message: object }[] = [];
     const messages: string[] = [];

@@ -64,7 +64,7 @@ async function startMember(log: SharedMemoryLog, clock: ManualClock, bank: Bank)
 const epochOf = (application: TestingModule): number => application.get(CoordinatorStatus).view().epoch;
 
 describe('Applications over one shared log', () => {
-  it('are members of one coordinator: each has an epoch, and one that stops hands over what is stalled', async () => {
+  it('are members of one coordinator: each has an epoch, and a member that stops hands over its stalled transactions', async () => {
     const clock = new ManualClock();
     const store = new SharedMemoryStore({ now: () => clock.now() });
     const bank = new Bank();

@@ -225,7 +225,7 @@ describe.each(PLATFORMS)(
       expect(new TextDecoder().decode(value)).toMatch(/^event: overview\ndata: \{"at":/);
     });
 
-    it('an operator acts, and what the routes refuse is answered by them', async () => {
+    it('an operator acts, and the routes answer their refusals themselves', async () => {
       const act = request(app.getHttpServer() as string).post('/api/admin/participants/shop/pause');
       const paused = await act.set('Authorization', `Bearer ${OPERATOR.token}`).send({ reason: ' repair ' });
       expect([paused.status, paused.body]).toMatchObject([

@@ -48,7 +48,7 @@ describe('a participant overridden in a test', () => {
     expect(registry.get(Beta)).toMatchObject({ name: 'beta', className: 'ScriptedParticipant' });
   });
 
-  it('several by one class: none of them can be named by the class they share', async () => {
+  it('several by one class: no branch can name one of them by the class that they share', async () => {
     const application = await initialise(
       await shop()
         .overrideProvider(Alpha)

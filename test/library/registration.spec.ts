@@ -21,7 +21,7 @@ describe('participants that come and go at run time', () => {
     expect(registry.get('late').options.maxAttempts).toBe(2);
   });
 
-  it('is refused under a name that is taken, or without a method, and nothing is changed', async () => {
+  it('is refused under a name that is taken, or without a method, and changes nothing', async () => {
     const registry = (await startWith([Alpha])).get(ParticipantRegistry);
 
     expect(() => registry.register(new ScriptedParticipant(), { name: 'alpha' })).toThrow(

@@ -125,7 +125,7 @@ describe('a graceful shutdown', () => {
     expect(participant.count('commit')).toBe(3);
   });
 
-  it('waits no longer than the grace period, and says what it leaves behind', async () => {
+  it('waits no longer than the grace period, and logs the transactions that are not settled', async () => {
     const log = new LogRecorder();
     const options = { shutdownGraceMs: 40, timeoutMs: 60_000, prepareTimeoutMs: 60_000 };
     const { application, transactions } = await withParticipant(
@@ -232,7 +232,7 @@ describe('a graceful shutdown', () => {
   });
 
   it.each(['before', 'after'])(
-    'what a module imported %s the coordinator closes in onModuleDestroy is there until the last transaction is over',
+    'a resource that a module imported %s the coordinator closes in onModuleDestroy is there until the last transaction is over',
     async (place) => {
       const order: string[] = [];
       @Injectable()

@@ -36,7 +36,7 @@ describe('At the start', () => {
     process.off('SIGTERM', listener);
   });
 
-  it('an application that lacks nothing is warned of nothing', async () => {
+  it('an application without a problem gets no warning', async () => {
     await start(
       { imports: [EventEmitterModule.forRoot(), CoordinatorModule.forRoot()], providers: [Audit] },
       log,
@@ -103,7 +103,7 @@ describe('Without a listener of SIGTERM', () => {
     },
   );
 
-  it('an application with shutdown hooks is warned of nothing', async () => {
+  it('an application with shutdown hooks gets no warning', async () => {
     const { Test } = await import('@nestjs/testing');
     const application = await Test.createTestingModule({ imports: [CoordinatorModule.forRoot()] })
       .setLogger(log)
@@ -116,7 +116,7 @@ describe('Without a listener of SIGTERM', () => {
     await application.close();
   });
 
-  it('an application context is warned of nothing, whose program sets its signals as soon as it has it', async () => {
+  it('an application context gets no warning, because its program handles the signals by itself', async () => {
     const context = await NestFactory.createApplicationContext(CoordinatorModule.forRoot(), { logger: log });
     context.enableShutdownHooks();
     await nextTurn();

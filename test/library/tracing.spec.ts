@@ -608,7 +608,7 @@ describe('a transaction that aborts', () => {
 });
 
 describe('a completion that fails', () => {
-  it('has a span for each attempt, with what it failed of', async () => {
+  it('has a span for each attempt, with the reason of its failure', async () => {
     const { run, clock } = await setUp({ stock: { commit: ['throw', 'yes'] }, bank: {} });
 
     const outcome = run();
@@ -935,7 +935,7 @@ describe('a transaction of an earlier run', () => {
 });
 
 describe('an interactive transaction', () => {
-  it('is a child of where it was begun, and the parent of what runs in it', async () => {
+  it('is a child of the span in which it was begun, and the parent of the spans of its work', async () => {
     const { transactions, branches } = await setUp({ stock: {}, bank: {} });
     const tracer = trace.getTracer('test');
 
@@ -1148,7 +1148,7 @@ describe('a tracer that is broken', () => {
     },
   );
 
-  it('throws whatever is asked of its context manager: a request is served once, and sent without a trace', () => {
+  it('throws at every call of its context manager: a request is served once, and sent without a trace', () => {
     context.disable();
     const manager = { active: oops, with: oops, bind: oops, enable: () => manager, disable: () => manager };
     context.setGlobalContextManager(manager);

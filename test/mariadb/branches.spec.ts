@@ -48,7 +48,7 @@ describe.runIf(hasMariaDb())('A branch in MariaDB', () => {
     expect(await endOf(bench.database, gidOf(branch))).toBe('rolled-back');
   });
 
-  it('is prepared by a vote that expires, and by none whose time is not valid', async () => {
+  it('is prepared by a vote that expires, and by no vote whose time is not valid', async () => {
     const manager = await bench.start();
     const before = await balanceOf(bench.database, 'ann');
     const vote = { vote: 'commit', validForMs: 5_000 } as const;
@@ -226,7 +226,7 @@ describe.runIf(hasMariaDb())('A branch in MariaDB', () => {
     ]);
   });
 
-  it('is deleted from the guard table only after it was visible, where the server shows what is not committed', async () => {
+  it('is deleted from the guard table only after it was visible, where the server shows uncommitted rows', async () => {
     await bench.database.query("SET GLOBAL tx_isolation = 'READ-UNCOMMITTED', GLOBAL time_zone = '-12:00'");
     try {
       const manager = await bench.start({ retainBranchesMs: 1, purgeIntervalMs: 500 });

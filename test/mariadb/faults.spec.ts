@@ -81,7 +81,7 @@ describe.runIf(hasMariaDb())('A branch in MariaDB whose', () => {
   );
 
   it.each(['cut', 'cut-answer'] as const)(
-    'connection is lost at its commit in one phase (%s) tells the next attempt what has become of it (fault 7)',
+    'connection is lost at its commit in one phase (%s) tells the next attempt how it has ended (fault 7)',
     async (verdict) => {
       const manager = await through();
       const branch = someBranch({ attempt: 1 });
@@ -140,7 +140,7 @@ describe.runIf(hasMariaDb())('A branch in MariaDB whose', () => {
     expect(await manager.prepare(someBranch(), posting('ann', -10))).toBe('commit');
   });
 
-  it('coordinator has gone is ended by the server at its deadline; what is prepared stays', async () => {
+  it('coordinator has gone is ended by the server at its deadline; prepared branches stay', async () => {
     const manager = await bench.start();
     // With these the server gives both the same second.
     const [open, prepared] = [someBranch({ withinMs: 400 }), someBranch({ withinMs: 450 })];
@@ -168,7 +168,7 @@ describe.runIf(hasMariaDb())('A branch in MariaDB whose', () => {
     open.abort();
   });
 
-  it('repeated prepare cannot begin does not touch what the first call has prepared (fault 9)', async () => {
+  it('repeated prepare cannot begin does not touch the branch that the first call has prepared (fault 9)', async () => {
     const before = await bench.start();
     const branch = someBranch();
     expect(await before.prepare(branch, posting('ann', -10))).toBe('commit');

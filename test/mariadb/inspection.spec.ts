@@ -70,7 +70,7 @@ describe.runIf(hasMariaDb())('What a MariaDB participant shows of its server', (
     await bench.make().commit(again(branch));
   });
 
-  it('gives no statement for what another program has prepared, whatever its id is', async () => {
+  it('gives no statement for a branch that another program has prepared, whatever its id is', async () => {
     await bench.start();
     const other = await bench.database.connect();
     const id = "'it\\'s','<b>',7";
@@ -84,7 +84,7 @@ describe.runIf(hasMariaDb())('What a MariaDB participant shows of its server', (
     await other.query(`XA ROLLBACK ${id}`);
   });
 
-  it('shows who waits for a prepared branch that a session holds, and for one that none holds', async () => {
+  it('shows which sessions wait for a prepared branch that a session holds, and for one that no session holds', async () => {
     const manager = await bench.start();
     const branch = someBranch();
     await manager.prepare(branch, posting('ann', -10));

@@ -31,7 +31,7 @@ describe.runIf(hasMariaDb())('The work of a branch in MariaDB', () => {
     expect(await manager.prepare(someBranch(), posting('ann', -10))).toBe('commit');
   });
 
-  it('cannot use what reaches its transaction past these checks', async () => {
+  it('cannot run statements that would reach its transaction past these checks', async () => {
     const manager = await bench.start();
     const seen: unknown[] = [];
     await manager.prepare(someBranch(), async (connection) => {
@@ -109,7 +109,7 @@ describe.runIf(hasMariaDb())('The work of a branch in MariaDB', () => {
     },
   );
 
-  it('leaves nothing in its session for the next branch', async () => {
+  it('leaves no state in its session for the next branch', async () => {
     const manager = await bench.start({ workConnections: 1 });
     const state = async (connection: Connection): Promise<unknown> => {
       const [rows] = await connection.query<RowDataPacket[]>(
@@ -149,7 +149,7 @@ describe.runIf(hasMariaDb())('The work of a branch in MariaDB', () => {
     expect(await balanceOf(bench.database, 'ann')).toBe(98);
   });
 
-  it('leaves no role in its session, and finds what the server sets in a new one', async () => {
+  it('leaves no role in its session, and finds the settings of the server in a new one', async () => {
     const user = `clerk_${bench.database.name}`;
     await bench.server.createUser(user, `ALL ON ${bench.database.name}.*`);
     await bench.database.query(`CREATE ROLE seller_${user}`);

@@ -42,7 +42,7 @@ describe('the list of packages of a release', () => {
     expect(bom.metadata.component).toMatchObject({ name, version });
   });
 
-  it('has what the application and the library depend on', () => {
+  it('has the dependencies of the application and of the library', () => {
     const names = bom.components.map(({ name }) => name);
 
     for (const path of ['package.json', 'packages/nestjs-dtc/package.json']) {
@@ -51,7 +51,7 @@ describe('the list of packages of a release', () => {
     expect(names).toContain('nestjs-dtc');
   });
 
-  it('has what npm installs into the image, and beside it only the library and its peers', () => {
+  it('has the packages that npm installs into the image, and beside them only the library and its peers', () => {
     for (const name of ['package.json', 'package-lock.json', '.npmrc'])
       copyFileSync(join(ROOT, name), join(folder, name));
     const args = ['ci', '--omit=dev', '--omit=optional', '--dry-run', '--offline'];
@@ -73,7 +73,7 @@ describe('the list of packages of a release', () => {
     expect(more.filter((name) => ![...peers, library.name].includes(name))).toEqual([]);
   });
 
-  it('says of each package what it depends on, and names no other', () => {
+  it('has the dependencies of each package, and names no other', () => {
     const refs = new Set(bom.components.map((component) => component['bom-ref']));
     const named = bom.dependencies.flatMap(({ dependsOn }) => dependsOn);
 

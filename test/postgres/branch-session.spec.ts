@@ -50,7 +50,7 @@ const inMs = (ms: number): Partial<Branch> => ({
 });
 
 describe('the session of a branch', () => {
-  it('has the limits of the branch, whatever those before had', async () => {
+  it('has the limits of the branch, whichever limits the branches before had', async () => {
     const manager = await bench.start({ lockTimeoutMs: 400, isolation: 'repeatable read' });
     const pids = new Set<number>();
     for (const ms of [10_000, 9_000, 1_000, 60_000, 100_000, 2_000, 10_000]) {
@@ -224,7 +224,7 @@ describe('a statement of a batch', () => {
     await expect(preparedIn(manager)).resolves.toHaveLength(1);
   });
 
-  it("that does not find the work's own statement is refused nothing but that, and harms no other branch", async () => {
+  it("that does not find the work's own statement is refused only for that, and harms no other branch", async () => {
     const manager = await bench.start();
     const batch = { statements: [{ text: 'EXECUTE nothing' }], vote: (): Vote => 'commit' };
     for (let time = 0; time < 3; time++) {
@@ -362,7 +362,7 @@ describe('a change that work repeats', () => {
 
     afterEach(() => sent.mockRestore());
 
-    it('leaves in one query with what opens its transaction', async () => {
+    it('is sent in one query with the statements that open its transaction', async () => {
       await expect(earn(manager, 7, { text: TAKE })).resolves.toBe('commit');
       expect(texts()[0]).toMatch(
         /^BEGIN READ WRITE; EXECUTE "dtc branch .*; EXECUTE "dtc \w+ named 1" \('7', 'ann'\)$/,
@@ -377,14 +377,14 @@ describe('a change that work repeats', () => {
       await expect(balanceOf(bench.database, 'ann')).resolves.toBe(90);
     });
 
-    it('is refused for what it does, and not for what opens its transaction', async () => {
+    it('is refused for its own error, and not for one of the statements that open its transaction', async () => {
       const votes = await Promise.all([take(someBranch(), 1_000), take(someBranch(), 1_000)]);
       for (const vote of votes) expect(vote).toMatchObject({ code: 'CONSTRAINT_VIOLATED' });
       await expect(take(someBranch(), 'much')).resolves.toMatchObject({ code: 'DATA_REJECTED' });
       await expect(take(someBranch(), 7)).resolves.toBe('commit');
     });
 
-    it('is refused for what it does though the state of the transaction comes after the error', async () => {
+    it('is refused for its own error although the state of the transaction comes after the error', async () => {
       const proxy = await TcpProxy.open({ host: '127.0.0.1', port: bench.server.port });
       try {
         manager = await bench.start({ connection: bench.database.urlBy({ port: proxy.port }) });

@@ -17,7 +17,7 @@ const hidden = (text: string): string => `/* hidden */ ${text}`;
 const monotonic = (): number => performance.timeOrigin + performance.now();
 
 describe('the work of a branch', () => {
-  it('sends nothing of a batch with an element that is not a statement', async () => {
+  it('sends no statement of a batch with an element that is not a statement', async () => {
     const manager = await bench.manage();
     const text = "UPDATE accounts SET balance = balance - 10 WHERE name = 'ann'";
     const statements = [{ text }, undefined as unknown as { text: string }];
@@ -209,7 +209,7 @@ describe('the work of a branch', () => {
     await expect(balanceOf(bench.database, 'ann')).resolves.toBe(90);
   });
 
-  it('does not send what ends its transaction, and fails even where it passes over that', async () => {
+  it('does not send a statement that would end its transaction, and fails even if the work ignores the error', async () => {
     const text = 'COMMIT';
     const manager = await bench.manage();
     const forms: ((client: PoolClient) => Promise<unknown>)[] = [
@@ -233,7 +233,7 @@ describe('the work of a branch', () => {
     await expect(balanceOf(bench.database, 'ann')).resolves.toBe(100);
   });
 
-  it('is refused for what the database said, also where an ORM puts its own error around that', async () => {
+  it('is refused for the error of the database, also where an ORM has wrapped it in an error of its own', async () => {
     const manager = await bench.manage();
     const prepared = manager.prepare(someBranch(), async (client) => {
       const cause: unknown = await client
@@ -289,7 +289,7 @@ describe('the work of a branch', () => {
     await expect(balanceOf(bench.database, 'ann')).resolves.toBe(100);
   });
 
-  it('goes no further when its caller has gone, whatever it tries', async () => {
+  it('stops when its caller has gone, whatever it tries', async () => {
     const manager = await bench.manage();
     const branch = someBranch();
     let refused: unknown;
@@ -321,7 +321,7 @@ describe('the work of a branch', () => {
     await expect(balanceOf(bench.database, 'ann')).resolves.toBe(100);
   });
 
-  it('has the time that is left whatever happens to the wall clock', async () => {
+  it('has the rest of its time even when the wall clock jumps', async () => {
     const manager = await bench.manage();
     // The coordinator's deadline follows the wall clock when that is set.
     const end = monotonic() + 5_000;
@@ -376,7 +376,7 @@ describe('the work of a branch', () => {
     ['is prepared', "SELECT '1'::money"],
     ['is not, as another statement fails', "SELECT '1'::money", 'SELECT 1 / 0'],
   ])(
-    'in a batch is no refusal when what fails is here, whatever its code: the branch %s',
+    'in a batch is no refusal when the error is of this side, whatever its code: the branch %s',
     async (end, ...texts) => {
       const MONEY = 790;
       const unreadable = () => {

@@ -116,7 +116,7 @@ describe('One participant that the coordinators of two logs have claimed', () =>
     await expect(balanceOf(bench.database, 'ann')).resolves.toBe(98);
   });
 
-  it('refuses to each log what it refuses to a log alone: a second process, and a copy', async () => {
+  it('refuses to each log what it would refuse if that log were alone: a second process, and a copy', async () => {
     const [one, two, manager] = [shop(), depot(), manage()];
     await one.claim(manager);
     const copy = one.log.copy();

@@ -131,7 +131,7 @@ describe('The name of a coordinator', () => {
     await Promise.all([work.end(), completion.end()]);
   });
 
-  it('is refused as well where only its branches tell who it is: nothing is prepared, nothing listed', async () => {
+  it('is refused as well where only its branches have its name: nothing is prepared, nothing listed', async () => {
     await started(ONE_LOG);
     const second = manage();
 

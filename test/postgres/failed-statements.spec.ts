@@ -126,7 +126,7 @@ describe.each(LEVELS)('work that goes on after an error, %s', (level) => {
   });
 
   it.each([true, false])(
-    'is refused also where the server says later what has become of its transaction, with pipelining %s',
+    'is refused also where the server reports the state of its transaction later, with pipelining %s',
     async (pipelining) => {
       for (const vote of ['read-only', 'commit'] as const) {
         // What the proxy holds back once, it holds back for as long as the connection lasts.

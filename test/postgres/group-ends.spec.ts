@@ -247,7 +247,7 @@ it('a participant whose statements cannot be made keeps no other transaction wai
   expect([joins(0), joins(1)]).toEqual([false, true]);
 });
 
-it('a run that is different only at its end does not run what is before it', async () => {
+it('a run that differs only at its end does not repeat the work before the difference', async () => {
   const manager = await manage();
   const asked: number[] = [];
   const counted = (number: number, account = 'ann'): Member => {
@@ -276,7 +276,7 @@ it('a run that is different only at its end does not run what is before it', asy
   await expect(balanceOf(database, 'ann')).resolves.toBe(147);
 });
 
-it('an error in a later query undoes nothing of those before it', async () => {
+it('an error in a later query does not undo the queries before it', async () => {
   const group = new TestGroup(await manage());
   const sent = queriesSent();
   const adds = (count: number): Member[] => Array.from({ length: count }, () => add('ann', 1));
@@ -297,7 +297,7 @@ it('an error in a later query undoes nothing of those before it', async () => {
   await expect(balanceOf(database, 'ann')).resolves.toBe(140);
 });
 
-it('nothing is left of work that was only tried, and each of it has seen only the members', async () => {
+it('no work of a trial remains, and each trial has seen only the work of the members', async () => {
   const group = new TestGroup(await manage());
   const CHECK = { vote: 'abort', code: 'CONSTRAINT_VIOLATED' };
   const [ann, bob] = [add('ann', 1), add('bob', -60)];
@@ -333,7 +333,7 @@ it('a group that has only read votes so, and leaves nothing', async () => {
   expect(rowCount).toBe(0);
 });
 
-it('work that has voted read-only and then writes is not committed with what was undone', async () => {
+it('work that has voted read-only and then writes is not committed with undone work', async () => {
   const manager = await manage();
   let vote: Vote = 'read-only';
   const text = "UPDATE accounts SET balance = balance + 1 WHERE name = 'ann'";

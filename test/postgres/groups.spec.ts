@@ -278,7 +278,7 @@ describe('a member runs on its own', () => {
     ]);
   });
 
-  it('from the second time on if it uses what cannot be prepared, such as a temporary table', async () => {
+  it('from the second time on if it uses an object that cannot be prepared, such as a temporary table', async () => {
     await database.query(`CREATE FUNCTION counts(n int) RETURNS int LANGUAGE plpgsql AS
       $$ BEGIN CREATE TEMP TABLE IF NOT EXISTS numbers (n int); DROP TABLE numbers; RETURN n; END $$`);
     const counts = does('SELECT counts($1)', 1);

@@ -156,7 +156,7 @@ describe('PostgreSQL participants behind HTTP', () => {
     expect([await balanceOf(left, 'ann'), await balanceOf(right, 'ann')]).toEqual([60, 140]);
   });
 
-  it('roll back over the wire what a coordinator has left prepared', async () => {
+  it('roll back over the wire the branches that a coordinator has left prepared', async () => {
     await coordinator!.close();
     const transactions = await start();
     // The decision is never made: the coordinator ends while one prepare hangs.

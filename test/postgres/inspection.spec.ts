@@ -49,7 +49,7 @@ async function untilWaiting(count: number): Promise<DatabaseInspection> {
   return found!;
 }
 
-describe('What a PostgreSQL participant shows of its database', () => {
+describe('The view of a PostgreSQL participant into its database', () => {
   it('names each prepared transaction, its branch, its age and its owner, with statements that end it', async () => {
     const branch = await prepareAnn();
     const gid = gidOf(branch, 'bank');
@@ -76,7 +76,7 @@ describe('What a PostgreSQL participant shows of its database', () => {
     await bench.make().commit(again(branch));
   });
 
-  it('gives no statement for what another program has prepared, whatever its id is', async () => {
+  it('gives no statement for a branch that another program has prepared, whatever its id is', async () => {
     const id = `it''s; DROP TABLE accounts; --/<b>/"x`;
     const other = await connect();
     await other.query(`BEGIN; ${TAKE}; PREPARE TRANSACTION '${id}'`);
@@ -85,7 +85,7 @@ describe('What a PostgreSQL participant shows of its database', () => {
     await other.query(`ROLLBACK PREPARED '${id}'`);
   });
 
-  it('does not show what is prepared in another database', async () => {
+  it('does not show the prepared branches of another database', async () => {
     await prepareAnn();
     const elsewhere = await bench.server.createDatabase();
     const manager = bench.make({ connection: elsewhere.url });

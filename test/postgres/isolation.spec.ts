@@ -69,7 +69,7 @@ const CONFLICT = { vote: 'abort', code: 'SERIALIZATION_FAILURE', conflict: true 
 /** What a read-only vote is answered with: in one phase there is nothing else to say than that it is done. */
 const readOnly = (form: Form): string => (form === 'prepare' ? 'read-only' : 'commit');
 
-describe.each(FORMS)('what a branch reads twice, which ends with %s', (form) => {
+describe.each(FORMS)('reading one row twice in a branch that ends with %s', (form) => {
   it.each<[Level, number]>([
     ['read committed', 120],
     ['repeatable read', 100],
@@ -88,49 +88,52 @@ describe.each(FORMS)('what a branch reads twice, which ends with %s', (form) => 
   });
 });
 
-describe.each(FORMS)('two branches that each write what the other has read, and end with %s', (form) => {
-  it.each(['read committed', 'repeatable read'] as const)('both commit under %s', async (level) => {
-    const manager = managers[level];
-    const [one, other] = [await openSteps(manager, form), await openSteps(manager, form)];
-    for (const { run } of [one, other]) await run(READ);
-    await one.run(spend('ann'));
-    await other.run(spend('bob'));
-    await expect(commitSteps(manager, one)).resolves.toBe('commit');
-    await expect(commitSteps(manager, other)).resolves.toBe('commit');
-    await expect(balances()).resolves.toEqual(accounts(40, 40));
-  });
+describe.each(FORMS)(
+  'two branches of which each writes the row that the other has read, and that end with %s',
+  (form) => {
+    it.each(['read committed', 'repeatable read'] as const)('both commit under %s', async (level) => {
+      const manager = managers[level];
+      const [one, other] = [await openSteps(manager, form), await openSteps(manager, form)];
+      for (const { run } of [one, other]) await run(READ);
+      await one.run(spend('ann'));
+      await other.run(spend('bob'));
+      await expect(commitSteps(manager, one)).resolves.toBe('commit');
+      await expect(commitSteps(manager, other)).resolves.toBe('commit');
+      await expect(balances()).resolves.toEqual(accounts(40, 40));
+    });
 
-  it('are a commit and a conflict under serializable', async () => {
-    const manager = managers.serializable;
-    const [one, other] = [await openSteps(manager, form), await openSteps(manager, form)];
-    for (const { run } of [one, other]) await run(READ);
-    await one.run(spend('ann'));
-    await other.run(spend('bob'));
-    await expect(commitSteps(manager, one)).resolves.toBe('commit');
-    await expect(commitSteps(manager, other)).resolves.toMatchObject(CONFLICT);
-    await expect(balances()).resolves.toEqual(accounts(40, 100));
-  });
+    it('are a commit and a conflict under serializable', async () => {
+      const manager = managers.serializable;
+      const [one, other] = [await openSteps(manager, form), await openSteps(manager, form)];
+      for (const { run } of [one, other]) await run(READ);
+      await one.run(spend('ann'));
+      await other.run(spend('bob'));
+      await expect(commitSteps(manager, one)).resolves.toBe('commit');
+      await expect(commitSteps(manager, other)).resolves.toMatchObject(CONFLICT);
+      await expect(balances()).resolves.toEqual(accounts(40, 100));
+    });
 
-  it('are a commit of the one that is prepared, however late, and conflicts of the others', async () => {
-    const manager = managers.serializable;
-    const [prepared, other] = [await openSteps(manager), await openSteps(manager, form)];
-    for (const { run } of [prepared, other]) await run(READ);
-    await prepared.run(spend('ann'));
-    await expect(prepared.vote('commit')).resolves.toBe('commit');
+    it('are a commit of the one that is prepared, however late, and conflicts of the others', async () => {
+      const manager = managers.serializable;
+      const [prepared, other] = [await openSteps(manager), await openSteps(manager, form)];
+      for (const { run } of [prepared, other]) await run(READ);
+      await prepared.run(spend('ann'));
+      await expect(prepared.vote('commit')).resolves.toBe('commit');
 
-    await other.run(spend('bob'));
-    await expect(commitSteps(manager, other)).resolves.toMatchObject(CONFLICT);
-    const late = await openSteps(manager, form);
-    await late.run(READ);
-    await late.run(spend('bob'));
-    await expect(commitSteps(manager, late)).resolves.toMatchObject(CONFLICT);
+      await other.run(spend('bob'));
+      await expect(commitSteps(manager, other)).resolves.toMatchObject(CONFLICT);
+      const late = await openSteps(manager, form);
+      await late.run(READ);
+      await late.run(spend('bob'));
+      await expect(commitSteps(manager, late)).resolves.toMatchObject(CONFLICT);
 
-    await manager.commit(again(prepared.branch));
-    await expect(balances()).resolves.toEqual(accounts(40, 100));
-  });
-});
+      await manager.commit(again(prepared.branch));
+      await expect(balances()).resolves.toEqual(accounts(40, 100));
+    });
+  },
+);
 
-describe('a batch that writes what a prepared branch has read, and reads what that has written', () => {
+describe('a batch that writes the rows that a prepared branch has read, and reads the rows that it has written', () => {
   it.each(LEVELS)('is a conflict under serializable alone: %s', async (level) => {
     const manager = managers[level];
     const prepared = await openSteps(manager);
@@ -162,7 +165,7 @@ describe.each(FORMS)('a read-only vote between two writers, with %s', (form) => 
   }
 
   it.each(['read committed', 'repeatable read'] as const)(
-    'may have read what no order gives: %s',
+    'may have read values that no serial order gives: %s',
     async (level) => {
       const manager = managers[level];
       const writer = await openSteps(manager, form);

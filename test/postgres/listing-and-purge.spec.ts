@@ -73,7 +73,7 @@ describe('the purge of the guard table', () => {
     await expect(endOf(bench.database, gidOf(young))).resolves.toBe('rolled-back');
   });
 
-  it('deletes nothing that was not seen for so long, however often it is asked to', async () => {
+  it('deletes no row that was not seen for long enough, however often a purge is asked for', async () => {
     const manager = await bench.manage();
     const branch = someBranch();
     await manager.rollback(again(branch));

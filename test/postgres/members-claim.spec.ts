@@ -44,7 +44,7 @@ const IN_USE = { code: 'DTC_POSTGRES_COORDINATOR_IN_USE' };
 const COPIED = { code: 'DTC_LOG_COPIED' };
 
 describe('The members of one shared log in one database', () => {
-  it('work at the same time, in whatever order they come in, and the latest start is kept', async () => {
+  it('work at the same time, in whichever order they start, and the latest start is kept', async () => {
     const log = CopiableLog.create();
     const runs = [memberOf(log), memberOf(log), memberOf(log)] as const;
     const managers = [manage(), manage(), manage()] as const;

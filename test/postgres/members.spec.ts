@@ -63,7 +63,7 @@ async function prepared(): Promise<number> {
 const epochOf = ({ application }: Banks): number => application.get(CoordinatorRuntime).log.epoch;
 
 describe('Members over a log in PostgreSQL and the same databases', () => {
-  it('fault 57: settle what one has left that stands still, and it goes on with a new epoch', async () => {
+  it('fault 57: settle the transactions of a member that was stopped, and that member goes on with a new epoch', async () => {
     const [still, other] = [await startMember(), await startMember()];
     const outcomes = await Promise.all([transfer(still, 'ann'), transfer(other, 'bob')]);
     expect(outcomes.map(({ status }) => status)).toEqual(['committed', 'committed']);
@@ -118,7 +118,7 @@ describe('Members over a log in PostgreSQL and the same databases', () => {
     expect(await balances('dan')).toEqual([90, 110]);
   });
 
-  it('are handed at once what one that stops has left', async () => {
+  it('take over at once from a member that stops', async () => {
     const [leaving, other] = [await startMember(), await startMember()];
     // The decision is made, and the member cannot deliver it to one of the databases.
     leaving.right.commit = () => Promise.reject(new Error('out of reach'));
@@ -134,7 +134,7 @@ describe('Members over a log in PostgreSQL and the same databases', () => {
     expect(await balances('bob')).toEqual([80, 120]);
   });
 
-  it('never commit what the only branch of one that stops has refused, even if that was not noted', async () => {
+  it('never commit a transaction that the only branch of a stopping member has refused, even if the refusal was not noted', async () => {
     const [leaving, other] = [await startMember(), await startMember()];
     const before = await balanceOf(left!, 'cid');
     const { storage } = leaving.application.get(CoordinatorRuntime).log;

@@ -44,7 +44,7 @@ describe('a commit in one phase', () => {
     await expect(balanceOf(bench.database, 'ann')).resolves.toBe(100);
   });
 
-  it('is refused when its work refuses or throws, for then nothing is unknown', async () => {
+  it('is refused when its work refuses or throws, because its end is then known', async () => {
     const manager = await bench.manage();
     const refusal = refuse('CLOSED', 'the bank is closed');
     await expect(manager.commitOnePhase(first(), async () => refusal)).resolves.toEqual(refusal);

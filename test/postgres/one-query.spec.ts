@@ -113,7 +113,7 @@ describe.each([true, false])(
       }
     });
 
-    it('is what it says where it could not be parsed, and so was not run', async () => {
+    it('is the error of the statement where it could not be parsed, and so was not run', async () => {
       const manager = await manage({ pipelining });
       const branch = someBranch();
       const call = manager.prepare(branch, async (client) => {

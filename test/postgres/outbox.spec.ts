@@ -97,7 +97,7 @@ describe('The outbox in PostgreSQL', () => {
     );
   });
 
-  it('writes into its own schema, whatever the work has set as its search path', async () => {
+  it('writes into its own schema, whichever search path the work has set', async () => {
     await bench.database.query('CREATE SCHEMA elsewhere; CREATE TABLE elsewhere.dtc_outbox (id int)');
     const [outbox, manager, branch] = [await open(), await bench.start(), someBranch()];
     await manager.prepare(branch, async (client) => {

@@ -207,7 +207,7 @@ describe('the session of a branch', () => {
     expect(pids.size).toBe(1);
   });
 
-  it('has nothing of the client object that the work before has changed', async () => {
+  it('has no change that the work before has made to the client object', async () => {
     const manager = await manage();
     let listeners = 0;
     await manager.prepare(someBranch(), async (client) => {
@@ -228,7 +228,7 @@ describe('the session of a branch', () => {
     });
   });
 
-  it('keeps what a hook of the pool sets in it when it is opened', async () => {
+  it('keeps the settings that a hook of the pool makes when it is opened', async () => {
     const pools = {
       work: new Pool({ connectionString: bench.database.urlBy({ user: 'app' }), max: 1 }),
       completion: new Pool({ connectionString: bench.database.urlBy({ user: 'app' }), max: 3 }),
@@ -262,7 +262,7 @@ describe('the session of a branch', () => {
 });
 
 describe('the guard table', () => {
-  it('is one and the same on every connection, whatever the work has set', async () => {
+  it('is the same on every connection, whatever the work has set', async () => {
     const manager = await manage();
     await bench.database.query(`
       CREATE TABLE tenant_a.dtc_branches (LIKE public.dtc_branches INCLUDING ALL);

@@ -34,7 +34,7 @@ describe('the start of a PostgreSQL participant', () => {
     ).rejects.toMatchObject({ code: 'DTC_POSTGRES_GUARD_TABLE', participant: expect.any(String) as string });
   });
 
-  it('fails when nothing listens there', async () => {
+  it('fails when no server listens there', async () => {
     const error = await failureOf({ connection: 'postgres://nobody@127.0.0.1:1/nothing' });
     expect(error.code).toBe('DTC_POSTGRES_UNREACHABLE');
     expect(error.message).toContain('ECONNREFUSED');
@@ -87,7 +87,7 @@ describe('the start of a PostgreSQL participant', () => {
     }
   });
 
-  it('fails where nothing can be written', async () => {
+  it('fails where the server takes no writes', async () => {
     await bench.server.query(
       'postgres',
       `ALTER DATABASE ${bench.database.name} SET default_transaction_read_only = on`,

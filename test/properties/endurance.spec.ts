@@ -109,7 +109,7 @@ describe('The queue at a participant', () => {
     await expect(run()).rejects.toMatchObject({ code: 'DTC_PARTICIPANT_STALLED' });
   });
 
-  it('a participant whose reports are forgotten is not refused for what has stalled at another', async () => {
+  it('a participant whose reports are forgotten is not refused because of transactions that have stalled at another', async () => {
     const { transactions } = createTestCoordinator({
       participants: {
         odd: new ScriptedParticipant({ commit: { heuristic: 'hazard' } }),
@@ -127,7 +127,7 @@ describe('The queue at a participant', () => {
     expect(await run('odd')).toMatchObject({ status: 'heuristic' });
   });
 
-  it('branches that hang at one participant keep the recovery of those at another from nothing', async () => {
+  it('branches that hang at one participant do not delay the recovery of those at another', async () => {
     const hanging = new ScriptedParticipant({ commit: 'throw' });
     const repaired = new ScriptedParticipant({ commit: 'throw' });
     const { transactions, participants, runtime, clock, recover } = createTestCoordinator({

@@ -203,7 +203,7 @@ describe('groups, for any mix of votes', () => {
     );
   }, 600_000);
 
-  it('whatever call fails, before or after its effect, each transaction happens once everywhere or nowhere', async () => {
+  it('whichever call fails, before or after its effect, each transaction happens once everywhere or nowhere', async () => {
     await fc.assert(
       fc.asyncProperty(
         requests,

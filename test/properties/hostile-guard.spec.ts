@@ -235,7 +235,7 @@ async function complete(stage: Stage, call: Call): Promise<Told> {
   return stage.told.at(-1)!;
 }
 
-describe('Whatever is handed to a guard', () => {
+describe('A guard with hostile arguments', () => {
   const uncaught: unknown[] = [];
   const remember = (error: unknown): void => void uncaught.push(error);
   beforeEach(() => {
@@ -248,7 +248,7 @@ describe('Whatever is handed to a guard', () => {
     process.off('uncaughtException', remember);
   });
 
-  it(`it does each effect once and answers what is true, or not at all (seed ${SEED}, ${RUNS} runs)`, async () => {
+  it(`has each effect once and answers the truth, or not at all (seed ${SEED}, ${RUNS} runs)`, async () => {
     const seen = new Map<StoreDeedKind | 'yes' | 'no' | 'committed' | 'rolled back' | 'restarted', number>();
     const count = (what: Parameters<typeof seen.set>[0]): void =>
       void seen.set(what, (seen.get(what) ?? 0) + 1);
@@ -317,7 +317,7 @@ describe('Whatever is handed to a guard', () => {
     expect(seen.size).toBe(18);
   }, 120_000);
 
-  it(`what is no branch and no step is refused, and changes nothing (seed ${SEED}, ${RUNS} runs)`, async () => {
+  it(`refuses values that are no branch and no step, and changes nothing (seed ${SEED}, ${RUNS} runs)`, async () => {
     const fields = [
       'transactionId',
       'branchId',
@@ -370,7 +370,7 @@ describe('Whatever is handed to a guard', () => {
     expect(refused).toBeGreaterThan(RUNS / 2);
   }, 120_000);
 
-  it(`what is no store, and no option, is refused (seed ${SEED})`, () => {
+  it(`refuses values that are no store, and invalid options (seed ${SEED})`, () => {
     fc.assert(
       fc.property(
         hostileValues,

@@ -153,7 +153,7 @@ function contradicts(outcome: Outcome, state: string, isHeuristic: boolean): boo
   );
 }
 
-describe('Whatever user code hands over', () => {
+describe('Hostile values of user code', () => {
   const uncaught: unknown[] = [];
   const remember = (error: unknown): void => void uncaught.push(error);
   beforeAll(() => Logger.overrideLogger(false));

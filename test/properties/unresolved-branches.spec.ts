@@ -137,7 +137,7 @@ function counts({ participants, runtime: { registry } }: TestCoordinator): {
 }
 
 describe('the counts of stalled branches, reports and transactions in flight', () => {
-  it(`is what a recount finds, after any history (seed ${SEED}, ${RUNS} runs)`, async () => {
+  it(`is the result of a recount after any history (seed ${SEED}, ${RUNS} runs)`, async () => {
     const seen = { stalled: 0, reports: 0 };
     await fc.assert(
       fc.asyncProperty(fc.array(stepArbitrary, { minLength: 15, maxLength: 60 }), async (steps) => {
@@ -157,7 +157,7 @@ describe('the counts of stalled branches, reports and transactions in flight', (
     expect(Math.min(seen.stalled, seen.reports)).toBeGreaterThan(RUNS / 2);
   }, 60_000);
 
-  it('a report on an abort that is restored takes nothing off the count of stalled branches', async () => {
+  it('a restored report on an abort does not lower the count of stalled branches', async () => {
     const history = new History();
     await history.take({ do: 'behave', name: 'a', as: 'commit' });
     await history.take({ do: 'run', vote: 'abort' });

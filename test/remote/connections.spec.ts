@@ -76,7 +76,7 @@ describe('The connections to a host', () => {
     return kinds;
   }
 
-  it('stay open, and a message has its token, its length and nothing else in its way', async () => {
+  it('stay open, and a message has its token, its length and no other header', async () => {
     for (let count = 0; count < 10; count++) expect(await send('{"a":"é"}')).toEqual(['done']);
     // One more may be opened while the first one is not free yet.
     expect(server.opened).toBeLessThanOrEqual(2);
@@ -109,7 +109,7 @@ describe('The connections to a host', () => {
     expect(server.opened).toBe(2);
   });
 
-  it('carry nothing more when more has come than one answer', async () => {
+  it('carry no further message when more than one answer has come', async () => {
     server.reply = (socket) => void socket.write(answer().repeat(2));
     expect(await send()).toEqual(['done']);
     server.reply = () => {};
@@ -118,7 +118,7 @@ describe('The connections to a host', () => {
     expect(server.opened).toBe(2);
   });
 
-  it('carry nothing more when something comes that was not asked for', async () => {
+  it('carry no further message when bytes come that were not asked for', async () => {
     expect(await send()).toEqual(['done']);
     const [socket] = server.sockets;
     socket!.write(answer());

@@ -239,7 +239,7 @@ describe('A network that loses, repeats, delays, cuts and reorders', () => {
     await transactions.run({ branches: [branch('payment', { amount: 1 })] });
   });
 
-  it('fault 16: a host that hangs costs transactions without it nothing', async () => {
+  it('fault 16: a host that hangs does not delay transactions without it', async () => {
     proxy.rule = ({ calls }) => (calls.some(({ method }) => method === 'prepare') ? 'hang' : 'pass');
     const hanging = Promise.all(Array.from({ length: 50 }, () => order()));
     const startedAt = performance.now();

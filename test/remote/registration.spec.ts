@@ -217,7 +217,7 @@ describe('A participant that registers itself', () => {
     errors.mockRestore();
   });
 
-  it('is taken over at a later refresh, also where the logger fails at what went wrong before', async () => {
+  it('is taken over at a later refresh, also where the logger fails to report the earlier problem', async () => {
     const problems: string[] = [];
     const failing = (line: unknown): void => {
       problems.push(String(line));

@@ -105,7 +105,7 @@ describe('REST-AT over a restart of the coordinator', () => {
     expect([participant.count('commit'), latter.orders().at(-1)]).toEqual([before, 'commit']);
   });
 
-  it('fault 35: delivers the second phase of what was decided, with every link, and forgets nothing meanwhile', async () => {
+  it('fault 35: delivers the second phase of all decisions, with every link, and forgets nothing meanwhile', async () => {
     const { participant, other, begun } = stays!;
     const { client } = coordinator;
     expect(await status(stays!)).toBe('200 txstatus=TransactionCommitting');

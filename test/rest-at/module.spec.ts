@@ -89,7 +89,7 @@ describe('RestAtModule', () => {
     expect((await client.commit(begun)).text).toBe('txstatus=TransactionCommitted');
   });
 
-  it('takes so many volatile participants, and enlists none beside one that is too many', async () => {
+  it('takes a limited number of volatile participants, and enlists none when there is one too many', async () => {
     const few = await startModule({ allow: [participants.origin], callers: [SHOP], maxVolatile: 1 });
     const client = new RestAtClient(few.client.base, { authorization: `Bearer ${SHOP.token}` });
     const begun = await client.begin();
@@ -176,7 +176,7 @@ describe('RestAtModule', () => {
     await open.close();
   });
 
-  it('makes no link of a header Host that is none', async () => {
+  it('makes no link of an invalid header Host', async () => {
     const { hostname, port } = new URL(coordinator.client.base);
     const socket = connect(Number(port), hostname);
     socket.write(

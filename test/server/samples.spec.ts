@@ -146,7 +146,7 @@ describe.skipIf(missing.length > 0)('Services without a library', () => {
     expect(output).toContain('DTC_OTHER_RUN');
   });
 
-  it('send nothing without the run of the coordinator, or with a sku that is no word', async () => {
+  it('send nothing without the run of the coordinator, or with an invalid sku', async () => {
     const requests: string[] = [];
     const { createServer } = await import('node:http');
     const page = createServer((request, response) => {
@@ -166,7 +166,7 @@ describe.skipIf(missing.length > 0)('Services without a library', () => {
     await once(page.close(), 'close');
   });
 
-  it('hear a refusal, and nothing has changed', async () => {
+  it('print a refusal, and nothing has changed', async () => {
     const { code, output } = await order('lamp', 50);
     expect([code, output, left()]).toEqual([1, expect.stringContaining('OUT_OF_STOCK'), 2]);
     expect((await order('lamp', -1)).output).toContain('BAD_PAYLOAD');

@@ -48,7 +48,7 @@ describe.each(PLATFORMS)('Transactions over HTTP on %s', (_name, platform) => {
     });
   });
 
-  it('tells nothing of what a participant threw', async () => {
+  it('tells nothing of the error of a participant', async () => {
     server.money.script = { prepare: 'throw' };
     const { body } = await server.run(newKey(), branches);
     expect(body).toMatchObject({ status: 'aborted', cause: 'failed' });
@@ -355,7 +355,7 @@ describe.each(PLATFORMS)('Transactions over HTTP on %s', (_name, platform) => {
   });
 });
 
-describe('The key of a request to a coordinator that forgets what has ended', () => {
+describe('The key of a request to a coordinator that forgets finished transactions', () => {
   let server: TestServer;
 
   beforeAll(async () => {

@@ -32,16 +32,20 @@ beforeAll(async () => {
   await run(process.execPath, ['node_modules/typescript/bin/tsc', '-p', 'test/simulation'], { cwd: ROOT });
 }, LIMIT_MS);
 
-it('whatever fails, all commit or none do, and every answer was true', { timeout: LIMIT_MS }, async () => {
-  const output = await simulate('--schedules', String(SCHEDULES_IN_TESTS));
-  console.log(output);
-  const summary = output.trimEnd().split('\n').at(-1);
-  expect(summary).toContain(`simulation: ${SCHEDULES_IN_TESTS} schedules `);
-  expect(summary).toContain(', 0 violations, ');
-});
+it(
+  'whatever fails, all branches commit or none does, and every answer was true',
+  { timeout: LIMIT_MS },
+  async () => {
+    const output = await simulate('--schedules', String(SCHEDULES_IN_TESTS));
+    console.log(output);
+    const summary = output.trimEnd().split('\n').at(-1);
+    expect(summary).toContain(`simulation: ${SCHEDULES_IN_TESTS} schedules `);
+    expect(summary).toContain(', 0 violations, ');
+  },
+);
 
 it(
-  'whichever members fail, and whatever happens to their log, all commit or none do, and every answer was true',
+  'whichever members fail, and whatever happens to their log, all branches commit or none does, and every answer was true',
   { timeout: LIMIT_MS },
   async () => {
     const output = await simulate('--members', '--schedules', String(SCHEDULES_OF_MEMBERS_IN_TESTS));
@@ -66,7 +70,7 @@ it(
 );
 
 it(
-  'whatever fails, all follow what the one participant has done that cannot prepare, and every answer was true',
+  'whatever fails, all branches follow the one participant that cannot prepare, and every answer was true',
   { timeout: LIMIT_MS },
   async () => {
     const output = await simulate(

@@ -37,7 +37,7 @@ function build(meanwhile?: () => void): void {
   noteAfter(root);
 }
 
-describe('what is built', () => {
+describe('the inputs of a build', () => {
   it('is not built again', () => {
     expect(isBuilt(root)).toBe(true);
   });

@@ -35,7 +35,7 @@ export function guardStoreConformance(kind: string, open: () => GuardStores): vo
       branchId: 'b',
     });
 
-    it('lets one of many writers win, and tells the others what is stored', async () => {
+    it('lets one of many writers win, and gives the others the stored record', async () => {
       const place = some();
       const inserts = await Promise.all(
         Array.from({ length: 20 }, (_, index) =>
@@ -61,7 +61,7 @@ export function guardStoreConformance(kind: string, open: () => GuardStores): vo
       expect(await store.read(some())).toBeUndefined();
     });
 
-    it('lists what may be open, in order and in pages, but not what is held', async () => {
+    it('lists the records that may be open, in order and in pages, but not those that are held', async () => {
       const places = [some('books'), some('books'), some('books'), some('books')];
       const [open, held, over, voted] = places as [
         (typeof places)[0],

@@ -77,7 +77,7 @@ export function outboxConformance(kind: string, bench: OutboxBench): void {
   }
 
   describe(`The outbox in ${kind}`, () => {
-    it('sends what a branch has written when it commits, and nothing before, nor after a rollback or a refusal', async () => {
+    it('sends the messages of a branch when it commits, and none before, nor after a rollback or a refusal', async () => {
       const [store, bank] = [await bench.open(), await bench.participant()];
       const [good, bad, refused] = [someBranch(), someBranch(), someBranch()];
       const payload = { text: "it's \\ „ü“ \u0000 \n", none: null, list: [1, 2.5] };
@@ -245,7 +245,7 @@ export function outboxConformance(kind: string, bench: OutboxBench): void {
       }
     }
 
-    it('lists dead messages page by page, and shows what one says', async () => {
+    it('lists dead messages page by page, and shows the content of one', async () => {
       const store = await bench.open();
       await bench.write(
         store,
@@ -349,7 +349,7 @@ export function outboxConformance(kind: string, bench: OutboxBench): void {
       expect(oldestMs).toBeLessThan(360_000);
     });
 
-    it('deletes what was sent long ago, and keys that no branch holds', async () => {
+    it('deletes messages that were sent long ago, and keys that no branch holds', async () => {
       const [store, bank] = [await bench.open(), await bench.participant()];
       await bench.write(
         store,

@@ -48,7 +48,7 @@ describe('The connections of TCP', () => {
     await transport.close();
   });
 
-  it('are replaced when nothing comes through them any more', async () => {
+  it('are replaced when no answer comes through them any more', async () => {
     const transport = rig.transport();
     await transport.send(message, () => {}, 5_000, 'work');
     rig.balancer.freeze();
@@ -112,7 +112,7 @@ describe('A host of TCP that sends without end', () => {
   });
 });
 
-describe('What a host of TCP sends that is no JSON', () => {
+describe('Bytes of a host of TCP that are no JSON', () => {
   const written: string[] = [];
   beforeEach(() => {
     written.length = 0;

@@ -6,7 +6,7 @@ import { ManualClock, ScriptedParticipant, createTestCoordinator, recoverNow } f
 import { NorthBank, SouthBank } from './banks.js';
 import { TransfersService } from './transfers.service.js';
 
-void test('what one bank holds comes back when the other does not answer in time', async () => {
+void test('gives the money held at one bank back when the other does not answer in time', async () => {
   const north = new NorthBank();
   const south = new ScriptedParticipant({ prepare: 'hang' });
   const { transactions, clock } = createTestCoordinator({ participants: { north, south } });

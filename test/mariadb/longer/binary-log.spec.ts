@@ -33,7 +33,7 @@ describe.runIf(hasMariaDb())('A branch at a server with a binary log', () => {
     expect(await bench.database.query('SHOW BINARY LOGS')).not.toHaveLength(0);
   });
 
-  it('is refused at the start where the log has statements, and the error says what to set', async () => {
+  it('is refused at the start where the log has statements, and the error names the setting', async () => {
     await bench.database.query('SET GLOBAL binlog_format = STATEMENT');
     const manager = bench.make();
     const error = await manager.start().catch((thrown: unknown) => thrown);

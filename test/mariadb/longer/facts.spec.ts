@@ -73,7 +73,7 @@ describe.runIf(hasMariaDb())('MariaDB', () => {
     expect(await ids()).toEqual([]);
   });
 
-  it('says 1399 to XA PREPARE without XA END, and to what would end the transaction', async () => {
+  it('answers 1399 to XA PREPARE without XA END, and to statements that would end the transaction', async () => {
     await one.query("XA START 'a'");
     for (const sql of ["XA PREPARE 'a'", 'COMMIT', 'ROLLBACK', 'BEGIN', 'CREATE TABLE t (id int)']) {
       expect([sql, await errno(one, sql)]).toEqual([sql, 1399]);
@@ -128,7 +128,7 @@ describe.runIf(hasMariaDb())('MariaDB', () => {
     expect(await balanceOf(bench.database, 'ann')).toBe(1);
   });
 
-  it('breaks a session that is reset while it holds a prepared branch: so none is', async () => {
+  it('breaks a session that is reset while it holds a prepared branch, so the library resets none', async () => {
     // An id of its own: a later branch with the same one would be lost at its commit.
     await prepare(one, "'reset'");
     await one.reset();
@@ -167,7 +167,7 @@ describe.runIf(hasMariaDb())('MariaDB', () => {
     expect(rows).toEqual([{ name: 'mysql', mine: null, zone: 'SYSTEM', held: null }]);
   });
 
-  it('ends a session that is idle in a transaction, and keeps what it has prepared', async () => {
+  it('ends a session that is idle in a transaction, and keeps its prepared branches', async () => {
     await one.query('SET idle_transaction_timeout = 1');
     await prepare(one, "'a'");
     await released("XA COMMIT 'a'");

@@ -127,7 +127,7 @@ describe.runIf(hasMariaDb())('MariaDB', () => {
       );
     });
 
-    it('writes into its own database, whatever the work has chosen', async () => {
+    it('writes into its own database, whichever database the work has chosen', async () => {
       const [outbox, manager, branch] = [await open(), await bench.start(), someBranch()];
       await manager.prepare(branch, async (connection) => {
         await connection.query('USE mysql');

@@ -146,7 +146,7 @@ describe('The log on PostgreSQL', () => {
     expect(await member.log.outcomeOf(member.id(1))).toEqual({ outcome: 'committed', record: null });
   });
 
-  it('refuses at its close what waits for its turn', async () => {
+  it('refuses waiting questions when it closes', async () => {
     const settings = { connectMs: 5_000, statementMs: 5_000 };
     const connection = new LogConnection(clientConfigOf(bench.database.url), settings);
     const gate = Promise.withResolvers<void>();
@@ -232,7 +232,7 @@ describe('The log on PostgreSQL', () => {
     await bench.client.query('ROLLBACK');
   });
 
-  it('refuses one request, and none that waits together with it', async () => {
+  it('refuses one request, and no other request that waits together with it', async () => {
     const latin = 'CREATE DATABASE latin ENCODING LATIN1 LOCALE C TEMPLATE template0';
     await bench.server.query('postgres', latin.replace('LATIN1', "'LATIN1'").replace(' C ', " 'C' "));
     const database = bench.server.database('latin');

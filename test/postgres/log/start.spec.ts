@@ -89,7 +89,7 @@ describe('A start of the log on PostgreSQL', () => {
     await expect(bench.start()).rejects.toMatchObject({ code: 'DTC_LOG_FORMAT', found: 2 });
   });
 
-  it('is refused while the same log object is open, and for settings that are none', async () => {
+  it('is refused while the same log object is open, and for invalid settings', async () => {
     const { log } = await bench.start();
     await expect(log.open('shop')).rejects.toMatchObject({ code: 'DTC_LOG_IN_USE' });
     const connection = bench.database.url;

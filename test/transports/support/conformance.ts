@@ -259,7 +259,7 @@ function withReplicas(rig: Rig, listen: () => void): void {
     expect(books.stock.calls).toEqual([]);
   });
 
-  it('refuses a message that cannot be read or is too large, and does nothing of it', async () => {
+  it('refuses a message that cannot be read or is too large, and does not carry out a part of it', async () => {
     await expect(ask(transport, messageOf([], { version: 1 }))).rejects.toThrow('DTC_WIRE_INVALID');
     await expect(ask(transport, messageOf([call('prepare', nextId())], { version: 2 }))).rejects.toThrow(
       'DTC_WIRE_VERSION',
@@ -342,7 +342,7 @@ function withReplicas(rig: Rig, listen: () => void): void {
     START_MS,
   );
 
-  it('aborts what a host was at work on when it stopped, and goes on when it is back', async () => {
+  it('aborts the transactions whose host was stopped at work, and goes on when it is back', async () => {
     const gate = Promise.withResolvers<undefined>();
     books.stock.scripts.prepare = () => gate.promise;
     const outcome = status(800);
