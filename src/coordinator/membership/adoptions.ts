@@ -10,19 +10,19 @@ import type { CoordinatorRun } from '../participant/participant.js';
 import { NO_BRANCHES, idPrefixOf } from '../protocol/index.js';
 import { type Judgement, RENEWALS_IN_A_LEASE, mayAdopt } from './suspicion.js';
 
-/** An adoption may take so many leases: it reads everything that an epoch has left. */
+/** How many leases one adoption may take: it reads everything that an epoch has left. */
 const ADOPTION_LEASES = 12;
 
-/** So many decisions that an earlier run of this process could not find out are asked for after one renewal. */
+/** After one renewal, at most this many undecided transactions of earlier runs of this process are looked up. */
 const MAX_ASKED = 100;
 
-/** What a member tells people. */
+/** A message for the log. */
 export interface MemberReport {
   readonly level: 'log' | 'warn' | 'error';
   readonly message: string;
 }
 
-/** What brings the rest of an adopted epoch to its end. */
+/** Completes the transactions of an adopted epoch. */
 export interface TakesOver {
   takeOver(found: FoundRecords): Promise<unknown>;
   isClear(run: CoordinatorRun): boolean;
@@ -30,11 +30,11 @@ export interface TakesOver {
 }
 
 /**
- * Adopts what members that are gone have left: fences an epoch, then reads it, then completes it. When nothing of an epoch
- * is open any more, the log is told so.
+ * Adopts the epochs of members that are gone: it fences an epoch, then reads its records, then completes its transactions. When
+ * no transaction of the epoch is open any more, it tells the log.
  */
 export class Adoptions {
-  /** What was adopted and is not settled yet, by epoch. */
+  /** The adopted epochs that are not settled yet, each with its run. */
   private readonly open = new Map<number, CoordinatorRun>();
   private underWay: Promise<void> | undefined;
   private lastProblem: string | undefined;
@@ -52,18 +52,22 @@ export class Adoptions {
     return [...this.open.keys()];
   }
 
-  /** Adopts what may be adopted. While that is under way it is not started once more. It never throws. */
+  /** Adopts each epoch that may be adopted. Only one call does so at a time. It never throws. */
   consider(renewal: Renewal, judgement: Judgement): void {
     if (this.isStopped || this.underWay !== undefined) return;
     this.underWay = this.pass(renewal, judgement).finally(() => (this.underWay = undefined));
   }
 
-  /** This member was fenced: what it had adopted is adopted together with its own epoch. */
+  /** This member was fenced: the next adopter of its epoch takes over the epochs that it had adopted as well. */
   startAgain(): void {
     this.open.clear();
   }
 
-  /** Nothing more is adopted. @returns a promise that resolves when nothing is under way, at the latest after one lease. */
+  /**
+   * Ends all adoptions.
+   *
+   * @returns a promise that resolves when no adoption is under way, at the latest after one lease.
+   */
   async stop(): Promise<void> {
     this.isStopped = true;
     const { timeLimits, parts } = this.runtime;
@@ -76,14 +80,15 @@ export class Adoptions {
     let problem: { readonly error: unknown } | undefined;
     try {
       const listed = new Set(renewal.epochs.map(({ epoch }) => epoch));
-      // What the log lists no more is settled. One that was settled before is adopted once more for its reports.
+      // An epoch that the log does not list any more is settled. An epoch that was settled before may be adopted once more for
+      // its reports.
       for (const epoch of this.open.keys()) if (!listed.has(epoch)) this.open.delete(epoch);
       for (const member of renewal.epochs) {
         if (!this.mayGoOn(judgement)) return;
         if (!this.isNews(member) || !mayAdopt(member, renewal, judgement)) continue;
-        // Since the renewal the owner may have renewed as well.
+        // The owner may have renewed its lease after this member's renewal, so look again.
         if (!member.isFenced && clock.now() - seenAt > judgement.leaseMs / RENEWALS_IN_A_LEASE) return;
-        // An epoch that cannot be adopted now keeps no other from its adoption.
+        // If one epoch cannot be adopted now, the others still are.
         await this.adopt(member, judgement).catch((error: unknown) => (problem = { error }));
       }
       await this.settle(judgement);
@@ -105,7 +110,7 @@ export class Adoptions {
     const limitMs = ADOPTION_LEASES * judgement.leaseMs;
     const adoption = await timeLimits.within(this.members.adopt(member.epoch), limitMs);
     if (adoption === LATE) throw new Error(`epoch ${member.epoch} was not adopted within ${limitMs} ms`);
-    // The member may have been fenced meanwhile: then the adoption is the next one's.
+    // If this member was fenced meanwhile, its adopter makes this adoption.
     if (adoption === 'taken' || !this.mayGoOn(judgement)) return;
     for (const found of adoption.runs) {
       const { epoch, durable } = found.run;
@@ -114,8 +119,8 @@ export class Adoptions {
   }
 
   /**
-   * Whether an epoch is to be adopted, or adopted once more: nothing could be presumed of it then, and its owner, which was
-   * only cut off, has looked at its mark since.
+   * Whether an epoch has to be adopted, or adopted once more. The second case: at the first adoption abort could not be presumed,
+   * and since then its owner, which had only lost its connection, has compared its mark with the log.
    */
   private isNews({ epoch, isPresumable }: MemberEpoch): boolean {
     const known = this.open.get(epoch);
@@ -138,7 +143,10 @@ export class Adoptions {
     });
   }
 
-  /** Its process may stand still, with open work that holds locks. A participant that is down delays nothing here. */
+  /**
+   * Ends the sessions of a fenced run. Its process may have stopped in the middle of work that holds locks. A participant that is
+   * down does not delay the adoption.
+   */
   private endSessionsOf(run: CoordinatorRun): void {
     for (const { instance, name, isClaimed } of this.runtime.parts.participants.registered()) {
       if (!isClaimed || instance.endSessionsOf === undefined) continue;
@@ -160,7 +168,7 @@ export class Adoptions {
     }
   }
 
-  /** Whether a transaction of a run is known here whose branches have not all ended. */
+  /** Whether this member knows a transaction of the run with a branch that has not ended. */
   private hasOpen(run: CoordinatorRun): boolean {
     const prefix = idPrefixOf(run);
     let isOpen = false;
@@ -171,8 +179,8 @@ export class Adoptions {
   }
 
   /**
-   * Finds out what became of decisions of earlier runs of this process. Their callers were told that they are pending. The
-   * answer of the log is final once the epoch is fenced, whichever member has adopted it.
+   * Finds the outcomes of transactions that earlier runs of this process could not decide. Their callers were told `pending`. The
+   * log's answer is final once the epoch is fenced, whichever member has adopted it.
    */
   private async askForEarlier(judgement: Judgement): Promise<void> {
     const { registry, executor, log, timeLimits } = this.runtime;
@@ -191,7 +199,7 @@ export class Adoptions {
     }
   }
 
-  /** Unless this member itself is fenced, an adoption that fails says nothing of its own transactions. */
+  /** A failed adoption does not affect the own transactions of this member, unless it says that this member is fenced. */
   private failed(error: unknown, { own }: Judgement): void {
     const { log } = this.runtime;
     if (log.epoch !== own) return;

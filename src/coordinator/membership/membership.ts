@@ -8,10 +8,8 @@ import { Adoptions, type MemberReport, type TakesOver } from './adoptions.js';
 import { Lease } from './lease.js';
 
 /**
- * One member of a coordinator whose log several members share. It renews its lease, adopts what others have left, and goes
- * on with a new epoch when it was fenced itself.
- *
- * Nothing has a timer: each sweep of the coordinator looks at what is due.
+ * One member of a coordinator whose log is shared. It renews its lease, adopts the epochs of members that are gone, and takes a
+ * new epoch when it was fenced. It has no timer: each sweep of the coordinator does what is due.
  */
 export class Membership {
   readonly lease: Lease;
@@ -20,15 +18,15 @@ export class Membership {
   private isRenewing = false;
   private isAdopting = false;
   private isRaising = false;
-  /** The return after a fence that is under way. */
+  /** The pending return to work after a fence. */
   private returning: Promise<void> | undefined;
-  /** Whether what was undecided when the run was fenced has been dealt with. */
+  /** Whether the transactions that were undecided at the fence have been dealt with. */
   private isAbandoned = false;
   private lastProblem: string | undefined;
 
   /**
-   * @param recovery brings what was adopted to its end.
-   * @param report hears what people should know.
+   * @param recovery completes the transactions of adopted epochs.
+   * @param report receives the messages for the log.
    */
   constructor(
     private readonly runtime: CoordinatorRuntime,
@@ -46,26 +44,27 @@ export class Membership {
     runtime.onSweep = (now) => this.sweep(now);
   }
 
-  /** Renews the lease from now on. */
+  /** Starts the renewals of the lease. */
   start(): void {
     this.isRenewing = true;
   }
 
-  /** Adopts what others have left from now on: the participants have accepted this run. */
+  /** Starts the adoptions: by now the participants have accepted this run. */
   takeOver(): void {
     this.isAdopting = true;
   }
 
-  /** Adopts nothing more, and takes no new epoch. The lease is renewed until {@link leave}. */
+  /** Ends the adoptions. From now on the member takes no new epoch, but renews its lease until {@link leave}. */
   async stop(): Promise<void> {
     this.isAdopting = false;
     await this.adoptions.stop();
   }
 
   /**
-   * Ends the epoch, so that another member adopts at once what is left.
+   * Ends the epoch, so that another member adopts the rest at once.
    *
-   * @returns a promise that resolves when the log knows it, or has not answered within one lease; it is never a rejection.
+   * @returns a promise that resolves when the log has the end of the epoch, or has not answered within one lease; it never
+   * rejects.
    */
   async leave(): Promise<void> {
     this.isRenewing = false;
@@ -102,7 +101,8 @@ export class Membership {
       this.renewed(renewal);
     } catch (error) {
       if (run !== log.run) return;
-      // One that is late says nothing of the log. After half a lease no new transaction should depend on it.
+      // One late renewal does not prove that the log is down. After half a lease without an answer no new transaction should
+      // depend on the log.
       const hasEnded = ['DTC_FENCED', 'DTC_LOG_BEHIND'].includes(textAt(error, 'code') ?? '');
       if (hasEnded || this.lease.isAtRisk(parts.clock.now())) log.failed(error, run);
       this.failed('The lease was not renewed', error);
@@ -128,7 +128,7 @@ export class Membership {
     this.adoptions.consider(renewal, { own: log.epoch, isSteady, leaseMs });
   }
 
-  /** Writes records of a newer format as soon as every member that can still write reads it. The log checks that once more. */
+  /** Writes records in a newer format as soon as every member that can still write can read it. The log checks this condition again. */
   private async raiseFormat({ format, epochs }: Renewal): Promise<void> {
     const known = epochs.flatMap(({ isFenced, formats }) => (isFenced ? [] : [formats.last]));
     const newest = Math.min(...known);
@@ -144,7 +144,7 @@ export class Membership {
     }
   }
 
-  /** This member was fenced: it ends what it cannot decide any more, and goes on with a new epoch. */
+  /** This member was fenced: it ends the transactions that it cannot decide any more, and takes a new epoch. */
   private async comeBack(): Promise<void> {
     const { runtime } = this;
     const { epoch } = runtime.log;
@@ -156,13 +156,14 @@ export class Membership {
       this.goOn(claim);
       this.say('warn', `Epoch ${epoch} of this member was fenced. It goes on with epoch ${claim.epoch}`);
     } catch (error) {
-      // It may say that the log has lost what it had acknowledged: then people have to know why nothing is decided.
+      // The error may say that the log has lost records that it had acknowledged. Operators then need to know why this member
+      // decides nothing.
       runtime.log.failed(error);
       this.failed('This member was fenced and has no new epoch', error);
     }
   }
 
-  /** A log that does not answer is not waited for: what it has not said is pending then. */
+  /** Do not wait for a log that does not answer: the callers of the transactions that it has not answered are told `pending`. */
   private async abandon(): Promise<void> {
     const { timeLimits, executor, parts } = this.runtime;
     await timeLimits.within(executor.abandon(), parts.options.leaseMs);
@@ -204,7 +205,7 @@ export class Membership {
     try {
       this.report({ level, message });
     } catch {
-      // A logger that fails neither stops the renewals nor ends the process.
+      // A logger that throws must not stop the renewals or end the process.
     }
   }
 }

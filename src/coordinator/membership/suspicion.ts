@@ -1,14 +1,17 @@
 import type { MemberEpoch, Renewal } from '../log/shared-log.js';
 
-/** Members renew their leases, and try to reach the log, so often within one lease. */
+/** How often a member renews its lease, and tries to reach the log, within one lease. */
 export const RENEWALS_IN_A_LEASE = 5;
 
-/** A lock that is free counts after so long without a renewal. */
+/** A free lock counts only when the last renewal of its member is older than this. */
 const LOCK_COUNTS_AFTER_MS = 1_000;
-/** It counts after so many renewals in any case: a member that has lost its connection has had a chance to come back. */
+/**
+ * It must also be older than this number of intervals: a member that had only lost its connection has then had the time to come
+ * back.
+ */
 const LOCK_COUNTS_AFTER_RENEWALS = 1.5;
 
-/** What a member goes by when it decides whether to adopt an epoch. */
+/** The facts from which a member concludes whether it may adopt an epoch. */
 export interface Judgement {
   readonly own: number;
   /** Whether the member has renewed its own lease without a gap for one full lease. */
@@ -31,7 +34,7 @@ export function mayAdopt(member: MemberEpoch, renewal: Renewal, judgement: Judge
   if (epoch === own) return false;
   if (adoptedBy === own) return true;
   if (adoptedBy !== null) {
-    // Its adopter is adopted with everything that it had adopted.
+    // An epoch whose adopter is gone is adopted together with that adopter.
     const adopter = renewal.epochs.find((other) => other.epoch === adoptedBy);
     return adopter === undefined || adopter.isFenced;
   }
@@ -44,7 +47,7 @@ function isSuspect(
   { leaseMs }: Judgement,
 ): boolean {
   if (ageMs > leaseMs) return true;
-  // A restart of the server has dropped the locks of all members.
+  // A restart of the server drops the locks of all members.
   return !isLockHeld && ageMs < serverUptimeMs && ageMs > lockCountsAfterMs(leaseMs);
 }
 
@@ -52,7 +55,7 @@ function lockCountsAfterMs(leaseMs: number): number {
   return Math.max(LOCK_COUNTS_AFTER_MS, (LOCK_COUNTS_AFTER_RENEWALS * leaseMs) / RENEWALS_IN_A_LEASE);
 }
 
-/** @returns for how long after a renewal no other member suspects this one, whatever becomes of its session, in milliseconds. */
+/** @returns for how long after a renewal no other member suspects this one, even if its session ends; in milliseconds. */
 export function unsuspectedMs(leaseMs: number): number {
   return Math.min(leaseMs, lockCountsAfterMs(leaseMs));
 }
