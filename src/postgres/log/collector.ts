@@ -1,22 +1,22 @@
-/** Who waits for an answer. */
+/** A question that waits for its answer. */
 interface Waiting<I, O> {
   readonly item: I;
   readonly resolve: (answer: O) => void;
   readonly reject: (error: unknown) => void;
 }
 
-/** What one that has asked is told: a failure may be its alone. */
+/** The answer to one question. One question may fail alone. */
 export type Answer<O> = { readonly value: O } | { readonly error: unknown };
 
-/** Asks for many at once: what is asked while one question is under way goes into the next, together. */
+/** Combines questions: those that arrive while one batch is under way form the next batch. */
 export class Collector<I, O> {
   private waiting: Waiting<I, O>[] = [];
   private isAsking = false;
 
   /**
    * @param ask answers each of its items, in their order.
-   * @param limit how many may wait.
-   * @param most how many are asked at once.
+   * @param limit the most questions that wait.
+   * @param most the most questions of one batch.
    */
   constructor(
     private readonly ask: (items: readonly I[]) => Promise<readonly Answer<O>[]>,
@@ -35,7 +35,7 @@ export class Collector<I, O> {
 
   private async askAll(): Promise<void> {
     this.isAsking = true;
-    // What is asked in the same turn of the event loop goes together.
+    // Questions of the same turn of the event loop form one batch.
     await Promise.resolve();
     while (this.waiting.length > 0) {
       const batch = this.waiting.splice(0, this.most);

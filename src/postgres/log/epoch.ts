@@ -13,27 +13,27 @@ import { type LogServer, TIMELINE } from './tables.js';
 /** The most epochs that fit into a transaction id. */
 const MAX_EPOCH = 36 ** 4 - 1;
 /**
- * So many numbers are left out where the newest epoch was taken on another timeline: a server that took over may have lost the
- * last epochs, and no number is given out twice.
+ * The gap in the numbers when the newest epoch was taken on another timeline. A server that took over may have lost the last
+ * epochs, and no number may be given out twice.
  */
 const LEFT_OUT = 100;
-/** The most epochs that a start tries to take. It tries another one when it does not know whether it has the one before. */
+/** How many epochs a start tries to take. It tries another one if it does not know whether it got the one before. */
 const MAX_ATTEMPTS = 3;
 
-/** An epoch of this process, as it knows it. */
+/** An epoch of this process, with everything that the process knows of it. */
 export class OwnEpoch {
   /** Changes with each new connection. */
   incarnation = 1;
   /**
-   * The mark of the epoch when the log last acknowledged a write. The mark counts the writes of the epoch that add
-   * something, whether they were acknowledged or not. A server that has lost one that was acknowledged has a lower mark.
+   * The mark of the epoch at the last write that the log has acknowledged. The mark counts all writes of the epoch that add a
+   * record, acknowledged or not. A server that has lost an acknowledged write has a lower mark.
    */
   acknowledged = 0;
-  /** What was sent and not answered. */
+  /** The writes that were sent and not answered. */
   readonly unanswered = new Set<number>();
   /** The format in which records are written. */
   format: number;
-  /** Why it can write nothing more. */
+  /** Why this epoch can write nothing more. */
   ended: FencedError | LogBehindError | undefined;
 
   constructor(
@@ -47,7 +47,7 @@ export class OwnEpoch {
     this.format = format;
   }
 
-  /** The log has acknowledged a write, which has raised the mark so far. */
+  /** The log has acknowledged a write that raised the mark to this value. */
   hasMark(mark: number): void {
     this.acknowledged = Math.max(this.acknowledged, mark);
   }
@@ -62,9 +62,9 @@ interface TakenRow {
 }
 
 /**
- * Takes an epoch with one atomic statement, in which the row of the log is locked.
+ * Takes an epoch with one atomic statement that locks the row of the log.
  *
- * @throws what makes a start impossible.
+ * @throws the error that stops the start.
  */
 export async function takeEpoch(
   session: LogSession,
@@ -103,7 +103,7 @@ export async function takeEpoch(
   return new OwnEpoch(coordinator, log, logId, epoch, token, format);
 }
 
-/** As {@link takeEpoch}, until the log is known to have given out the epoch. */
+/** As {@link takeEpoch}, repeated until the log is known to have given out the epoch. */
 export async function takeKnownEpoch(
   run: <T>(task: (session: LogSession) => Promise<T>) => Promise<T>,
   take: (session: LogSession) => Promise<OwnEpoch>,
@@ -156,13 +156,13 @@ interface IncarnationRow {
   readonly high_water: string;
 }
 
-/** In place of the timeline on which an epoch was checked: the log had lost what it had acknowledged. */
+/** Stands in the column of the timeline when the log has lost records that it had acknowledged. */
 export const BEHIND = 'behind';
 
 /**
- * Takes a new incarnation: from then on no statement of an earlier connection has an effect. The mark of the epoch is
- * compared. Where it is too low the epoch ends, and nothing is presumed of it from then on. On a new timeline it ends as
- * well, unless only synchronous standbys take over. Where it can write nothing more, the epoch says why.
+ * Takes a new incarnation: from then on no statement of an earlier connection has an effect. It also compares the mark of the
+ * epoch. If the mark is too low, the epoch ends, and abort is not presumed for it any more. On a new timeline the epoch ends as
+ * well, unless only synchronous standbys take over. If the epoch can write nothing more, `ended` says why.
  */
 export async function takeIncarnation(
   session: LogSession,
@@ -185,18 +185,18 @@ export async function takeIncarnation(
     return;
   }
   own.incarnation = Number(row.incarnation);
-  // What it has found is replicated together with it.
+  // The mark that was found is replicated together with this statement.
   own.hasMark(found);
   if (row.fenced_by !== null) own.ended ??= new FencedError(own.coordinator, own.epoch);
 }
 
-/** Where this returns a row, the epoch can still write; its row stays locked until the end of the statement. */
+/** The SQL returns a row only if the epoch can still write. It locks the row until the end of the statement. */
 export function currentEpoch(schema: string, set = 'incarnation = incarnation'): string {
   return `UPDATE ${schema}.epochs SET ${set}
     WHERE log = $1 AND epoch = $2 AND incarnation = $3 AND fenced_by IS NULL RETURNING high_water`;
 }
 
-/** As {@link currentEpoch}, for a write that adds something: it raises the mark. */
+/** As {@link currentEpoch}, for a write that adds a record: it raises the mark. */
 export function countedEpoch(schema: string): string {
   return currentEpoch(schema, 'high_water = high_water + 1');
 }

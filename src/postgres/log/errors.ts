@@ -1,4 +1,4 @@
-/** The stable codes of what stops the start of a decision log on PostgreSQL. @publicApi */
+/** The stable codes of the errors that stop the start of a decision log on PostgreSQL. @publicApi */
 export type PostgresLogErrorCode =
   /** No connection, or no answer in time. */
   | 'DTC_LOG_UNREACHABLE'
@@ -8,16 +8,20 @@ export type PostgresLogErrorCode =
   | 'DTC_LOG_READ_ONLY'
   /** The tables are missing and cannot be created, or are of another version. */
   | 'DTC_LOG_TABLES'
-  /** The role may not do with the tables what is needed. */
+  /** The role lacks a privilege on the tables. */
   | 'DTC_LOG_PRIVILEGES'
   /** The tables were made in another database, or on another server. */
   | 'DTC_LOG_MOVED';
 
-/** The decision log on PostgreSQL cannot be used as it is: the application does not start. @publicApi */
+/**
+ * The decision log on PostgreSQL cannot be used in its present state, so the application does not start.
+ *
+ * @publicApi
+ */
 export class PostgresLogError extends Error {
   /**
-   * @param problem what is wrong.
-   * @param remedy what to do: a sentence, or the command.
+   * @param problem the problem, in words.
+   * @param remedy how to fix it: a sentence, or the command.
    */
   constructor(
     readonly code: PostgresLogErrorCode,

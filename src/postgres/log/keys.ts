@@ -17,7 +17,7 @@ export interface WaitingRequest {
   readonly place: Place;
 }
 
-/** So often a key that is freed meanwhile is asked for again. */
+/** How often the log tries again to reserve a key that another transaction frees meanwhile. */
 const MAX_ATTEMPTS = 3;
 
 /** The statements about the keys of requests. */
@@ -28,9 +28,9 @@ export class KeyStatements {
   ) {}
 
   /**
-   * Reserves the keys of requests, with one statement for those that are free.
+   * Reserves the keys of requests, with one statement for all keys that are free.
    *
-   * @returns the answers in the order of the requests. One that fails leaves the others as they are.
+   * @returns the answers in the order of the requests. If one request fails, the others are not affected.
    */
   async reserve(
     session: LogSession,
@@ -39,11 +39,11 @@ export class KeyStatements {
     requests: readonly WaitingRequest[],
   ): Promise<readonly Answer<Reservation>[]> {
     const current = requests.filter(({ place }) => place.epoch === own.epoch);
-    // A key is inserted once in a statement; those that ask for it too come after the first.
+    // A statement inserts each key once. Other requests with the same key follow the first one.
     const first = new Map<string, WaitingRequest>();
     for (const waiting of current)
       if (!first.has(waiting.request.key)) first.set(waiting.request.key, waiting);
-    // Members that insert the same keys in the same order never wait for each other in a circle.
+    // All members insert keys in the same order, so they never wait for each other in a circle.
     const sorted = [...first.values()].toSorted((a, b) => (a.request.key < b.request.key ? -1 : 1));
     const taken =
       sorted.length === 0
@@ -100,7 +100,7 @@ export class KeyStatements {
     return new Set(JSON.parse(row['keys']!) as string[]);
   }
 
-  /** The key is another transaction's, or was a moment ago. */
+  /** Another transaction has the key, or had it a moment ago. */
   private async earlier(
     session: LogSession,
     writer: LogWriter,
@@ -156,7 +156,7 @@ export class KeyStatements {
   }
 }
 
-/** Whether the server took a text for none that its encoding has (class 22 of SQLSTATE): then nothing was written. */
+/** Whether the server refused a text because its encoding cannot represent it (class 22 of SQLSTATE). Then nothing was written. */
 export function isRefusedText(error: unknown): boolean {
   return error instanceof UnknownResultError && codeOf(error.cause)?.startsWith('22') === true;
 }

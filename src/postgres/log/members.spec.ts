@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { MemberStatements } from './members.js';
 import { ReadStatements } from './reads.js';
 
-/** A server that knows these epochs, with the adopter of each. */
+/** A server that has these epochs, each with its adopter. */
 class Server {
   readonly asked: string[] = [];
   isGivenUp = false;

@@ -23,7 +23,7 @@ export class MemberStatements {
     private readonly synchronousStandbys: boolean,
   ) {}
 
-  /** Takes the lock of a session that tells when the process is gone, unless the session has it. */
+  /** Takes the lock of the member, unless the session has it. When the process is gone, the lock is free, and the others see that. */
   async lock(session: LogSession, { logId, epoch }: OwnEpoch): Promise<void> {
     if (holders.has(session)) return;
     const [row] = await session.query<Row>(`SELECT pg_catalog.pg_try_advisory_lock($1, $2)::text AS taken`, [
@@ -34,8 +34,8 @@ export class MemberStatements {
   }
 
   /**
-   * Renews the lease and sees the others, in one statement. A lock that was not free is tried again first: an earlier session
-   * of this process holds it until the server has noticed that its connection is lost.
+   * Renews the lease and reads the leases of the others, in one statement. It first tries again to take a lock that was not free:
+   * an earlier session of this process holds the lock until the server has noticed that its connection is lost.
    */
   async renew(session: LogSession, own: OwnEpoch, lease: MemberLease): Promise<Renewal> {
     const { schema } = this;
@@ -71,11 +71,11 @@ export class MemberStatements {
   }
 
   /**
-   * Fences an epoch and takes it, with all that it had adopted. The rows of both members are locked, in the order of their
-   * epochs, so that two that adopt each other come to one answer.
+   * Fences an epoch and adopts it, with all epochs that it had adopted. It locks the rows of both members in the order of their
+   * epochs, so that only one of two members that adopt each other succeeds.
    *
-   * @returns the epochs that were taken; `taken` when another member has them; undefined when this member is fenced, or its
-   * incarnation is another one.
+   * @returns the adopted epochs; `taken` when another member has adopted them; undefined when this member is fenced or has
+   * another incarnation.
    */
   async fence(session: LogSession, own: OwnEpoch, epoch: number): Promise<number[] | 'taken' | undefined> {
     const { schema } = this;
@@ -106,17 +106,18 @@ export class MemberStatements {
       );
     });
     if (!Array.isArray(taken)) return taken;
-    // Only now it is known to be committed.
+    // Only here the fence is known to be committed.
     for (const { mark } of taken) own.hasMark(Number(mark));
     return taken.map((row) => Number(row['epoch'])).toSorted((a, b) => a - b);
   }
 
   /**
-   * Reads what fenced epochs have left. It counts only after {@link freeKeys}. The connection is not that of the fence, so it may
-   * lead to another server: one that has been replaced, or a standby that is behind. Where the fence can be read, so can every
-   * record that was written before it.
+   * Reads the records of fenced epochs. They count only after {@link freeKeys}. This connection is not the one that has fenced,
+   * so it may lead to another server: one that was replaced, or a standby that is behind. A server that has the fence also has
+   * every record that was written before it.
    *
-   * @throws UnknownResultError when the fence cannot be read. The connection is given up, so that the next attempt has a new one.
+   * @throws UnknownResultError when the fence cannot be read. The connection is then given up, and the next attempt opens a new
+   * one.
    */
   async read(
     session: LogSession,
@@ -144,8 +145,8 @@ export class MemberStatements {
   }
 
   /**
-   * Frees the keys of what has no record in the presumable epochs of an adoption. This write also proves that what was read is
-   * replicated.
+   * Frees the keys of transactions without a record, in those adopted epochs for which abort may be presumed. This write also
+   * proves that the records that were read are replicated.
    *
    * @returns undefined when it was refused.
    */
@@ -165,7 +166,7 @@ export class MemberStatements {
     return row?.['count'] === '1' ? true : undefined;
   }
 
-  /** @returns whether nothing of an adopted epoch was open; undefined when the statement was refused. */
+  /** @returns whether an adopted epoch had no open transaction; undefined when the statement was refused. */
   async settle(session: LogSession, own: OwnEpoch, epoch: number): Promise<boolean | undefined> {
     const [row] = await session.query<Row>(
       `WITH me AS (${currentEpoch(this.schema)}),
@@ -180,7 +181,7 @@ export class MemberStatements {
     return row?.['me'] === '1' ? row['settled'] === '1' : undefined;
   }
 
-  /** Ends the own epoch. Another member may have fenced it before. */
+  /** Ends the epoch of this member. Another member may have fenced it before. */
   async end(session: LogSession, own: OwnEpoch): Promise<void> {
     await session.query(
       `UPDATE ${this.schema}.epochs SET fenced_by = coalesce(fenced_by, epoch) WHERE log = $1 AND epoch = $2`,
@@ -188,7 +189,10 @@ export class MemberStatements {
     );
   }
 
-  /** Raises the format, if every epoch that can write reads it. The row of the log is locked, so no epoch is taken meanwhile. */
+  /**
+   * Raises the format, if every epoch that can write can read the new one. The row of the log is locked, so no epoch is taken
+   * meanwhile.
+   */
   raiseFormat(session: LogSession, own: OwnEpoch, format: number): Promise<number | undefined> {
     const { schema } = this;
     return session.transaction(async () => {
@@ -231,7 +235,7 @@ function seen(row: Row): MemberEpoch {
   };
 }
 
-/** @returns the first of the two numbers of the lock. A stranger that has the same one only delays an adoption. */
+/** @returns the first of the two numbers of the lock. If another program uses the same number, an adoption only takes longer. */
 function lockClassOf(logId: string): number {
   return Number.parseInt(logId.slice(0, 5), 36);
 }

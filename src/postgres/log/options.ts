@@ -44,7 +44,7 @@ export const postgresLogSettingsSchema = z.strictObject({
 /** Every setting, with its default where none was given. */
 export type ResolvedPostgresLogSettings = Readonly<z.output<typeof postgresLogSettingsSchema>>;
 
-/** What may be set of a decision log on PostgreSQL, besides the connection. Everything has a default. @publicApi */
+/** The settings of a decision log on PostgreSQL, besides the connection. Each has a default. @publicApi */
 export interface PostgresLogSettings {
   // options: made from the code
   /**
@@ -105,7 +105,7 @@ export interface PostgresDecisionLogOptions extends PostgresLogSettings {
   readonly connection: string | ClientConfig;
 }
 
-/** @throws InvalidOptionsError for what is no valid setting. */
+/** @throws InvalidOptionsError when a setting is not valid. */
 export function resolveLogSettings(settings: PostgresLogSettings): ResolvedPostgresLogSettings {
   const parsed = postgresLogSettingsSchema.safeParse(settings);
   if (!parsed.success) throw new InvalidOptionsError('PostgresDecisionLog', describeIssues(parsed.error));

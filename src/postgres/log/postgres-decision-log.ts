@@ -42,14 +42,14 @@ import { type LogServer, checkServer, unreachable } from './tables.js';
 import { LogWriter } from './writer.js';
 import { markOf } from './writes.js';
 
-/** The longest key, fingerprint and name; the longest address; the most of the details of a registration. */
+/** The most characters of a key, a fingerprint and a name, and of an address; and the most bytes of the details of a registration. */
 const MAX_NAME = 200;
 const MAX_ADDRESS = 2_000;
 const MAX_DETAILS = 64 * 1024;
-/** How long after a pass that left some outcomes the next one comes. */
+/** When a pass has not deleted all outdated outcomes, the next pass follows after this time. */
 const PURGE_AGAIN_MS = 1_000;
 
-/** What became of an append. */
+/** The result of an append. */
 type Found = 'recorded' | 'absent' | 'fenced';
 
 /**
@@ -73,7 +73,7 @@ export class PostgresDecisionLog implements SharedDecisionLog {
   private readonly writer: LogWriter;
   private readonly reader: LogConnection;
   private readonly leases: LogConnection;
-  /** Reads what other epochs have left: that may take long, and no decision waits for it. */
+  /** Reads the records of other epochs. This may take long, so no decision waits for it. */
   private readonly adopter: LogConnection;
   private readonly reads: ReadStatements;
   private readonly memberStatements: MemberStatements;
@@ -90,7 +90,11 @@ export class PostgresDecisionLog implements SharedDecisionLog {
   private purgingAgain: NodeJS.Timeout | undefined;
   private isPurging = false;
 
-  /** @throws InvalidOptionsError for what is no valid setting. No connection is made yet. */
+  /**
+   * Makes no connection yet.
+   *
+   * @throws InvalidOptionsError when a setting is not valid.
+   */
   constructor({ connection, ...settings }: PostgresDecisionLogOptions) {
     this.settings = resolveLogSettings(settings);
     this.config = clientConfigOf(connection);
@@ -104,15 +108,15 @@ export class PostgresDecisionLog implements SharedDecisionLog {
     this.memberStatements = new MemberStatements(schema, this.reads, synchronousStandbys);
     this.leases = new LogConnection(this.config, limits, async (session) => {
       await this.memberStatements.lock(session, this.writer.epoch);
-      // Another server may have taken over. The connection that writes compares its mark now, and not with the next decision.
-      // What fails here fails again with that decision, whose caller hears of it.
+      // Another server may have taken over. So the connection that writes compares its mark now, and not only at the next
+      // decision. If this fails, that decision fails too, and its caller gets the error.
       this.check().catch(() => {});
     });
     this.keys = new KeyStatements(schema, this.reads);
     this.purge = new Purge(schema, outcomeRetentionMs);
   }
 
-  /** How it has flushed: one flush is one statement. */
+  /** The numbers of its flushes: one flush is one statement. */
   get flushes(): FlushStatistics {
     return this.writer.flushes;
   }
@@ -165,7 +169,7 @@ export class PostgresDecisionLog implements SharedDecisionLog {
   }
 
   async lookUp(transactionId: string): Promise<'recorded' | 'absent' | 'fenced'> {
-    // While a write or a reservation is under way it may still get there.
+    // A write or a reservation that is under way may still reach the server.
     await Promise.all([this.writer.settled(), this.reserving.get(transactionId)]);
     return this.lookUps.add(transactionId);
   }
@@ -273,7 +277,11 @@ export class PostgresDecisionLog implements SharedDecisionLog {
     return this.reader.run((session) => this.reads.registrations(session, log));
   }
 
-  /** Deletes outcomes that were kept long enough. It also happens by itself. @returns how many were deleted. */
+  /**
+   * Deletes outcomes that are older than `outcomeRetentionMs`. The log also does so by itself.
+   *
+   * @returns how many were deleted.
+   */
   async purgeOutcomes(): Promise<number> {
     return this.purge.run(this.writer);
   }
@@ -304,14 +312,14 @@ export class PostgresDecisionLog implements SharedDecisionLog {
     );
     this.writer.useEpoch(own);
     await this.leases.renew();
-    // The first lease is renewed later, and without its lock a process that starts slowly would be taken for one that is gone.
+    // The first lease is renewed only later. Without its lock a process that starts slowly would look like one that is gone.
     await this.leases.run(() => Promise.resolve());
     const audits = await this.writer.run((session) => this.reads.audits(session, own.log));
     const { logId, epoch, token } = own;
     return { logId, epoch, token, durable: true, decisions: [], reports: [], audits: audits.map(plainEntry) };
   }
 
-  /** Takes a new incarnation first, so that what is absent then stays so. */
+  /** Takes a new incarnation first, so that a record that is absent then stays absent. */
   private lookUpAll(ids: readonly string[]): Promise<readonly Answer<Found>[]> {
     return this.writer.run(async (session) => {
       const own = this.writer.epoch;
@@ -328,7 +336,7 @@ export class PostgresDecisionLog implements SharedDecisionLog {
     });
   }
 
-  /** What was sent in an epoch that is fenced, and not answered, is for its adopter to say. */
+  /** Writes of a fenced epoch that were not answered: only the adopter knows their results. */
   private foundAt(place: Place | undefined, found: Found | undefined): Found {
     if (place === undefined || found === undefined) return 'fenced';
     const own = this.writer.epochs.get(place.epoch);
@@ -345,7 +353,7 @@ export class PostgresDecisionLog implements SharedDecisionLog {
         this.keys.reserve(session, this.writer, own, requests),
       );
     } catch (error) {
-      // One that the database does not take keeps no other from its key.
+      // If the database refuses one key, the other requests still get theirs.
       if (requests.length === 1 || !isRefusedText(error)) throw error;
       const answers: Answer<Reservation>[] = [];
       for (const waiting of requests) {
@@ -387,7 +395,7 @@ export class PostgresDecisionLog implements SharedDecisionLog {
   }
 
   private async settled(epoch: number): Promise<boolean> {
-    // What was put off would be taken for what is open.
+    // A record whose end is not written yet would look like an open transaction.
     await this.writer.flushNotes();
     return this.writer.runCurrent((session, own) =>
       this.writer.conditional(session, own, () => this.memberStatements.settle(session, own, epoch)),
@@ -401,7 +409,7 @@ export class PostgresDecisionLog implements SharedDecisionLog {
     );
   }
 
-  /** One at a time: a caller that has not waited for the last one would else be left with another epoch than the log. */
+  /** One at a time: a caller that did not wait for the call before would otherwise have another epoch than the log. */
   private restart(): Promise<LogClaim> {
     this.restarting ??= this.endEpoch()
       .then(() => this.take())
@@ -414,7 +422,7 @@ export class PostgresDecisionLog implements SharedDecisionLog {
     await this.endEpoch();
   }
 
-  /** @throws LogBehindError when the log has lost what it had acknowledged. */
+  /** @throws LogBehindError when the log has lost records that it had acknowledged. */
   private async endEpoch(): Promise<void> {
     await this.writer.run(async (session) => {
       const own = this.writer.epoch;
@@ -431,7 +439,7 @@ export class PostgresDecisionLog implements SharedDecisionLog {
     );
   }
 
-  /** The next turn tries again what could not be deleted. After a pass that left some, it comes soon. */
+  /** If the outcomes cannot be deleted, the next turn tries again. After a pass that left some, the next turn comes soon. */
   private async purgeNow(): Promise<void> {
     if (this.isPurging) return;
     this.isPurging = true;
@@ -465,7 +473,7 @@ function plainEntry({ number, at, by, action, target, reason, detail }: SharedAu
   return { number, at, by, action, target, reason, detail };
 }
 
-/** @throws InvalidRequestError for what is longer than the log keeps, or is no text that PostgreSQL takes. */
+/** @throws InvalidRequestError when a text is too long for the log, or PostgreSQL cannot store it. */
 function checkText(what: string, text: string, most: number): void {
   if (text.length > most)
     throw new InvalidRequestError(what, `has ${text.length} characters, and the log keeps at most ${most}`);

@@ -4,13 +4,13 @@ import type { LogWriter } from './writer.js';
 
 type Row = Record<string, string | null>;
 
-/** The most outcomes that one statement looks at, and the most statements in a row. */
+/** The most outcomes that one statement reads, and the most statements of one pass. */
 const SLICE = 1_000;
 const SLICES = 20;
-/** A pass that has deleted so many left some. */
+/** A pass that has deleted this many has left some. */
 export const FULL_PASS = SLICE * SLICES;
 
-/** Deletes outcomes that were kept long enough, in slices. The highest number that was purged is kept with its epoch. */
+/** Deletes outdated outcomes, in slices. The row of their epoch keeps the highest deleted number. */
 export class Purge {
   constructor(
     private readonly schema: string,
@@ -34,7 +34,7 @@ export class Purge {
     return count;
   }
 
-  /** Those of other members that live are purged by them. */
+  /** Each living member deletes its own outcomes. */
   private async epochs(session: LogSession, own: OwnEpoch): Promise<number[]> {
     const { schema } = this;
     const rows = await session.query<Row>(

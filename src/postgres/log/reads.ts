@@ -15,7 +15,7 @@ import { TIMELINE } from './tables.js';
 
 /** The most records that one statement reads. */
 const PAGE = 1_000;
-/** When a statement has read so many bytes of records, it stops after the record that reaches them. */
+/** A statement stops after the record with which it has read this many bytes. */
 const PAGE_BYTES = 4 * 1024 * 1024;
 
 type Row = Record<string, string | null>;
@@ -27,14 +27,17 @@ export class ReadStatements {
     private readonly synchronousStandbys: boolean,
   ) {}
 
-  /** Whether no record means abort, of a row of the epochs. Never of one of which the log is known to have lost something. */
+  /**
+   * The SQL condition on a row of the epochs under which no record means abort. It is never true of an epoch of which the log is
+   * known to have lost records.
+   */
   get isPresumable(): string {
     return this.synchronousStandbys ? `checked_on <> '${BEHIND}'` : `checked_on = ${TIMELINE}`;
   }
 
   /**
-   * A row that can be read need not be replicated yet. When a later write has waited for the standbys to its end, what was
-   * read before is replicated too.
+   * A row that can be read may not be replicated yet. When a later write has waited for the standbys, everything that was read
+   * before it is replicated too.
    */
   async believed<T>(session: LogSession, read: () => Promise<T>): Promise<T> {
     const result = await read();
@@ -79,7 +82,7 @@ export class ReadStatements {
       : { outcome: 'unknown', because: 'undecidable' };
   }
 
-  /** @returns which transactions have a record or an outcome, of those in epochs that a member may ask about. */
+  /** @returns the transactions with a record or an outcome, in those epochs about which a member may ask. */
   async recorded(
     session: LogSession,
     log: number,
@@ -101,7 +104,7 @@ export class ReadStatements {
     });
   }
 
-  /** Every record of an epoch without an end, in pages: large records must not make a statement late. */
+  /** All records of an epoch whose transactions are open, in pages: large records must not make a statement late. */
   async decisionsOf(session: LogSession, log: number, epoch: number): Promise<CommitRecord[]> {
     const found: CommitRecord[] = [];
     for (let after = 0; ;) {

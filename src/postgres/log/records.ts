@@ -9,17 +9,17 @@ import type { FormatRange } from '../../coordinator/log/shared-log.js';
 /** The formats of records that this version reads. */
 export const FORMATS: FormatRange = { first: 1, last: 1 };
 
-/** Far more than a payload should have, and little enough for many records in one statement. */
+/** Far more than a payload should have, and few enough that many records fit into one statement. */
 const MAX_RECORD_BYTES = 4 * 1024 * 1024;
 
 /** A record as a table holds it. */
 export interface StoredRow {
   readonly format: string;
-  /** In hexadecimal digits, behind `\x`. */
+  /** Hexadecimal digits after `\x`. */
   readonly record: string;
 }
 
-/** @throws RecordRefusedError when it is too large, or could not be read again. */
+/** @throws RecordRefusedError when it is too large, or could not be read back. */
 function encode(name: string, kind: string, record: object, payloads: readonly unknown[] = []): Buffer {
   let body: Uint8Array;
   try {
@@ -59,7 +59,7 @@ function decode(name: string, kind: string, { format, record }: StoredRow): unkn
   }
 }
 
-/** @throws DamagedLogError when it cannot be read: nothing may be presumed of its epoch then. */
+/** @throws DamagedLogError when it cannot be read. Abort may then not be presumed for its epoch. */
 export function decodeCommit(name: string, row: StoredRow): CommitRecord {
   return decode(name, COMMITS, row) as CommitRecord;
 }
@@ -74,7 +74,7 @@ export function decodeAudit(name: string, row: StoredRow): AuditEntry {
   return decode(name, AUDITS, row) as AuditEntry;
 }
 
-/** Where the log keeps what belongs to a transaction. */
+/** The place of a transaction in the tables of the log. */
 export interface Place {
   readonly epoch: number;
   readonly sequence: number;

@@ -5,19 +5,19 @@ import { OwnClient, cut } from '../connection/own-client.js';
 import { type TextRow, rowsOf } from '../connection/own-queries.js';
 import { identify, sessionOf, SINCE, type ServerSession } from '../connection/server-session.js';
 
-/** How long a connection is silent before the operating system asks whether the other end is there. */
+/** After this silence of a connection the operating system asks whether the other end is still there. */
 const KEEP_ALIVE_AFTER_MS = 10_000;
 /** How long a connection may take to say goodbye. */
 const GOODBYE_MS = 1_000;
 /** The most sessions of lost connections that the next connection ends at the server. Older ones end by themselves. */
 const MAX_LEFT = 20;
 
-/** What the statements of the log rest on, whatever the defaults of the role and the database are. */
+/** The settings on which the statements of the log rely, whatever the defaults of the role and the database are. */
 const SETTINGS = `
   SET default_transaction_isolation = 'read committed'; SET search_path = pg_catalog; SET bytea_output = 'hex';
   SET statement_timeout = 0; SET lock_timeout = 0; SET idle_in_transaction_session_timeout = 0`;
 
-/** A statement was sent, and what became of it is not known. */
+/** A statement was sent, and its result is not known. */
 export class UnknownResultError extends Error {
   constructor(reason: string, options?: ErrorOptions) {
     super(`What became of a write to the decision log is not known: ${reason}`, options);
@@ -27,7 +27,7 @@ export class UnknownResultError extends Error {
 
 /** One session of the log at the server. */
 export class LogSession {
-  /** Set when its connection is lost or given up: nothing more is sent. */
+  /** Set when the connection is lost or given up: the session then sends nothing more. */
   isLost = false;
   private warnings = 0;
 
@@ -37,7 +37,7 @@ export class LogSession {
   ) {
     client.on('error', () => this.lose());
     client.on('end', () => this.lose());
-    // With the level of messages that is set below, the server sends nothing but warnings.
+    // At the level of messages that is set below, the server sends no notice but warnings.
     client.on('notice', () => this.warnings++);
   }
 
@@ -61,17 +61,17 @@ export class LogSession {
     }
   }
 
-  /** How the server knows it. */
+  /** The number of the session at the server. */
   get identity(): ServerSession | undefined {
     return sessionOf(this.client);
   }
 
   /**
-   * A statement, or several that are one transaction. One that is late is given up with its connection, and never
-   * cancelled: the server would report success for a write that only waits for a standby.
+   * Runs one statement, or several that are one transaction. If it is late, it is given up together with its connection, and not
+   * cancelled: the server would report success for a cancelled write that was only waiting for a standby.
    *
-   * @param name the server keeps the statement under it, parsed and planned, as long as the connection lasts.
-   * @throws UnknownResultError when its result is not known: no answer, an error, or a warning.
+   * @param name the server keeps the parsed and planned statement under this name, as long as the connection lasts.
+   * @throws UnknownResultError when the result is not known: no answer, an error, or a warning.
    */
   async query<R extends TextRow>(text: string, values?: readonly unknown[], name?: string): Promise<R[]> {
     const before = this.warnings;
@@ -94,7 +94,7 @@ export class LogSession {
     return rows;
   }
 
-  /** Several statements in one transaction. Whatever is thrown rolls it back. */
+  /** Runs several statements in one transaction. Any error rolls it back. */
   async transaction<T>(work: () => Promise<T>): Promise<T> {
     await this.query('BEGIN');
     let result: T;
@@ -134,24 +134,24 @@ const END_LEFT = `
   SELECT pg_catalog.pg_terminate_backend(pid)::text FROM pg_catalog.pg_stat_activity
   WHERE pid OPERATOR(pg_catalog.=) $1::int AND ${SINCE} OPERATOR(pg_catalog.=) $2::text`;
 
-/** How the connections of a log are made. */
+/** How the log makes its connections. */
 export interface LogConnectionSettings {
   readonly connectMs: number;
   readonly statementMs: number;
 }
 
-/** One connection for one kind of work: what is asked waits for its turn, and a lost connection is opened anew. */
+/** One connection for one kind of work. Tasks wait for their turn, and a lost connection is replaced by a new one. */
 export class LogConnection {
   private session: LogSession | undefined;
   private tail: Promise<unknown> = Promise.resolve();
   private waiting = 0;
-  /** Sessions of lost connections: they may still be at work at the server. */
+  /** Sessions of lost connections, which may still be at work at the server. */
   private readonly left: ServerSession[] = [];
   private isClosed = false;
 
   /**
    * @param opened is called on each new connection, before anything else.
-   * @param limit how many may wait for their turn.
+   * @param limit the most tasks that wait for their turn.
    */
   constructor(
     private readonly config: ClientConfig,
@@ -160,7 +160,7 @@ export class LogConnection {
     private readonly limit = 10_000,
   ) {}
 
-  /** Runs a task when those before it are over. */
+  /** Runs a task after those that came before it. */
   run<T>(task: (session: LogSession) => Promise<T>): Promise<T> {
     if (this.isClosed) return Promise.reject(new Error('The decision log is closed.'));
     if (this.waiting >= this.limit) {
@@ -176,7 +176,7 @@ export class LogConnection {
     return turn;
   }
 
-  /** Closes the connection, if there is one, when what is under way is over: the next task has a new one. */
+  /** Closes the connection, if there is one, after the task that is under way. The next task opens a new one. */
   async renew(): Promise<void> {
     await this.tail;
     const { session } = this;
@@ -184,7 +184,11 @@ export class LogConnection {
     await session?.close();
   }
 
-  /** Nothing more is taken, and what waits for its turn is refused. @returns a promise that resolves when the connection is closed. */
+  /**
+   * Refuses every further task, and those that wait for their turn.
+   *
+   * @returns a promise that resolves when the connection is closed.
+   */
   async close(): Promise<void> {
     this.isClosed = true;
     await this.tail;
@@ -192,7 +196,7 @@ export class LogConnection {
     this.session = undefined;
   }
 
-  /** As {@link close}, and gives up what is under way: it only reads, and may read for long. */
+  /** As {@link close}, but it also gives up the task that is under way: that task only reads, and may take long. */
   async closeAtOnce(): Promise<void> {
     this.isClosed = true;
     this.session?.giveUp();
@@ -210,7 +214,7 @@ export class LogConnection {
     this.session = session;
     try {
       if (this.isClosed) throw new Error('The decision log is closed.');
-      // What they wait for holds locks that the new connection needs.
+      // They may hold locks that the new connection needs.
       for (const { pid, since } of this.left.splice(0)) await session.query(END_LEFT, [pid, since]);
       await this.opened(session);
     } catch (error) {
@@ -221,7 +225,7 @@ export class LogConnection {
   }
 }
 
-/** @returns how a client of the log connects. */
+/** @returns the configuration of a client of the log. */
 export function clientConfigOf(connection: string | ClientConfig): ClientConfig {
   return {
     application_name: 'dtc log',

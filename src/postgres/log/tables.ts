@@ -6,12 +6,12 @@ import type { LogSession } from './session.js';
 
 /** The version of the tables. Later versions only add to them. */
 const TABLES_VERSION = 1;
-/** Older ones are out of support. */
+/** Earlier versions are out of support. */
 const OLDEST_VERSION = 140_000;
 /** Members that start at the same moment create the tables one after the other. */
 const CREATION_LOCK = 0x64_74_63_6c;
 
-/** The timeline of the server. The control file shows the old one right after a promotion. */
+/** The timeline of the server, in SQL. Right after a promotion the control file still shows the old one. */
 export const TIMELINE = 'substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 1, 8)';
 
 const NAMES = [
@@ -27,7 +27,7 @@ const NAMES = [
   'registrations',
 ] as const;
 
-/** @returns the SQL that makes what is missing of the tables. */
+/** @returns the SQL that creates the missing tables and columns. */
 export function creationOf(schema: string): string {
   return `
 CREATE SCHEMA IF NOT EXISTS ${schema};
@@ -62,7 +62,7 @@ CREATE TABLE IF NOT EXISTS ${schema}.registrations (
 INSERT INTO ${schema}.version SELECT ${TABLES_VERSION} WHERE NOT EXISTS (SELECT FROM ${schema}.version);`;
 }
 
-/** What is known of the server and its database. */
+/** The properties of the server and its database that the log checks. */
 export interface LogServer {
   readonly version: number;
   readonly inRecovery: boolean;
@@ -100,9 +100,9 @@ function inspectionOf(schema: string): string {
 }
 
 /**
- * Checks what the log needs of its server and database, and creates its tables.
+ * Checks that the server and its database fit, and creates the tables.
  *
- * @throws PostgresLogError with the command that corrects it.
+ * @throws PostgresLogError with the command that fixes the problem.
  */
 export async function checkServer(
   session: LogSession,
@@ -169,7 +169,7 @@ async function create(
     await session.query(`SELECT pg_catalog.pg_advisory_xact_lock(${CREATION_LOCK}); ${sql}`);
   } catch (error) {
     const { cause } = error as { cause?: unknown };
-    // Without an answer of the server nothing is known of the tables.
+    // If the server does not answer, nothing is known of the tables.
     if (!(cause instanceof DatabaseError)) throw error;
     throw new PostgresLogError(
       'DTC_LOG_TABLES',
@@ -180,7 +180,7 @@ async function create(
   }
 }
 
-/** @returns what kept a start from its checks, with what to do. */
+/** @returns the error that stopped the checks of a start, with its remedy. */
 export function unreachable(error: unknown): PostgresLogError {
   const { cause = error } = error as { cause?: unknown };
   return new PostgresLogError(

@@ -18,9 +18,9 @@ describe('The writer of the log on PostgreSQL', () => {
       writer.useEpoch({ epoch: 1, ended: undefined } as never);
       writer.note(kind, { epoch: 1, sequence: 1 });
       writer.note(kind, { epoch: 1, sequence: 2 });
-      // The caller writes it again, so it must not take it for written.
+      // The caller writes it again, so it must not take the note for written.
       expect(() => writer.note(kind, { epoch: 1, sequence: 3 })).toThrow('2 such notes wait already');
-      // One that waits already is given again without harm.
+      // A note that waits already may be given again without harm.
       expect(() => writer.note(kind, { epoch: 1, sequence: 2 })).not.toThrow();
     },
   );

@@ -12,30 +12,30 @@ import { codeOf } from '../sqlstate.js';
 import type { ClientConfig } from 'pg';
 import { type AppendWrite, type OtherWrite, type Write, WriteStatements } from './writes.js';
 
-/** Far more than there are transactions in flight, and no more than fits into memory. */
+/** The most notes that wait: far more than there are transactions in flight, and few enough to fit into memory. */
 const MAX_WAITING = 100_000;
-/** The most decisions in one statement, and the most bytes of them. */
+/** The most decisions of one statement, and the most bytes of them. */
 const MAX_ROWS = 1_000;
 const MAX_BYTES = 16 * 1024 * 1024;
-/** How long the notes that no caller waits for may be put off, to share the statement of a decision. */
+/** How long notes for which no caller waits may be put off, so that they share the statement of a decision. */
 const NOTES_WITHIN_MS = 50;
-/** How long after a failure they are written again. */
+/** After a failure the notes are written again after this time. */
 const NOTES_AGAIN_MS = 1_000;
-/** A row of the same key is there. */
+/** SQLSTATE: a row with the same key exists. */
 const UNIQUE_VIOLATION = '23505';
-/** How long a stop waits for what is under way. */
+/** How long a stop waits for the task that is under way. */
 const CLOSE_LIMIT_MS = 10_000;
 
-/** A write, and the epoch in which it was asked for. */
+/** A write, with the epoch that asked for it. */
 interface OwnWrite {
   readonly own: OwnEpoch;
   readonly write: Write;
 }
 
-/** A note, by the place that it is about. */
+/** A note, with the transaction that it concerns. */
 type NoteMap = Map<string, Place>;
 
-/** The only connection of a member that writes, and the epoch that it writes in. */
+/** The only connection of a member that writes, and the epoch for which it writes. */
 export class LogWriter {
   readonly flushes = new FlushStatistics();
   readonly statements: WriteStatements;
@@ -60,13 +60,13 @@ export class LogWriter {
     this.connection = new LogConnection(config, limits, (session) => this.opened(session));
   }
 
-  /** The epoch that is written in. */
+  /** The epoch for which it writes. */
   get epoch(): OwnEpoch {
     if (this.current === undefined) throw new Error('The decision log is not open.');
     return this.current;
   }
 
-  /** From now on another epoch is written in. What was noted for the one before is another member's to write. */
+  /** From now on it writes for another epoch. The adopter writes the notes of the epoch before. */
   useEpoch(epoch: OwnEpoch): void {
     this.current = epoch;
     this.epochs.set(epoch.epoch, epoch);
@@ -74,15 +74,15 @@ export class LogWriter {
     this.released.clear();
   }
 
-  /** Runs a task on the connection, when what is under way is over. */
+  /** Runs a task on the connection, after those that came before it. */
   run<T>(task: (session: LogSession) => Promise<T>): Promise<T> {
     return this.connection.run(task);
   }
 
   /**
-   * As {@link run}, and only while the epoch is the present one and can write.
+   * As {@link run}, but only while the epoch is the present one and can write.
    *
-   * @throws FencedError, LogBehindError when it is not, or cannot.
+   * @throws FencedError, LogBehindError when the epoch has ended.
    */
   runCurrent<T>(
     task: (session: LogSession, own: OwnEpoch) => Promise<T>,
@@ -96,10 +96,10 @@ export class LogWriter {
   }
 
   /**
-   * A statement that is conditional on the epoch and the incarnation. One that is refused for its incarnation alone is sent
-   * again with a new one.
+   * Runs a statement that has an effect only for the present epoch and incarnation. If only the incarnation was wrong, the
+   * statement is sent again with a new one.
    *
-   * @param statement answers undefined when it was refused.
+   * @param statement returns undefined when it had no effect.
    * @throws FencedError when the epoch is fenced.
    */
   async conditional<T>(
@@ -116,7 +116,7 @@ export class LogWriter {
     }
   }
 
-  /** As {@link conditional}, of a statement that answers the mark of the epoch: a later connection compares it. */
+  /** As {@link conditional}, for a statement that returns the mark of the epoch, which a later connection compares. */
   async counted(
     session: LogSession,
     own: OwnEpoch,
@@ -131,15 +131,16 @@ export class LogWriter {
     return own.ended === undefined ? this.group.add({ own, write }) : Promise.reject(own.ended);
   }
 
-  /** Waits for what was added so far. */
+  /** Waits for all decisions that were added before. */
   settled(): Promise<void> {
     return this.group.settled();
   }
 
   /**
-   * Is written with the next decision, or by itself when none comes soon. One that fails is written again later.
+   * Writes a note together with the next decision, or by itself if no decision comes soon. If that fails, the note is written
+   * again later.
    *
-   * @throws RecordRefusedError when too many wait: it is not kept here, and the caller gives it again.
+   * @throws RecordRefusedError when too many notes wait: the caller keeps the note and gives it again.
    */
   note(kind: 'ended' | 'released', place: Place): void {
     if (this.epoch.ended !== undefined) return;
@@ -157,12 +158,12 @@ export class LogWriter {
     }, waitMs).unref();
   }
 
-  /** From now on no statement of an earlier connection has an effect. The epoch says when it can write nothing more. */
+  /** From now on no statement of an earlier connection has an effect. If the epoch can write nothing more, `ended` says why. */
   newIncarnation(session: LogSession): Promise<void> {
     return takeIncarnation(session, this.settings.schema, this.epoch, this.settings.synchronousStandbys);
   }
 
-  /** Writes what was put off. A note that is lost is harmless. */
+  /** Writes the notes that were put off. To lose a note does no harm. */
   async flushNotes(): Promise<void> {
     await this.settled();
     if (this.ended.size + this.released.size > 0 && this.current?.ended === undefined) await this.write([]);
@@ -189,7 +190,11 @@ export class LogWriter {
     await takeIncarnation(session, this.settings.schema, own, this.settings.synchronousStandbys);
   }
 
-  /** Writes a group, and the notes. @returns what was refused, or is unknown, by its place in the group. */
+  /**
+   * Writes a batch of decisions, and the notes.
+   *
+   * @returns the decisions that were refused or whose results are unknown, by their places in the batch.
+   */
   private async write(group: readonly OwnWrite[]): Promise<Refusals> {
     const failures = new Map<number, Error>();
     const current = this.epoch;
@@ -213,7 +218,7 @@ export class LogWriter {
     failures: Map<number, Error>,
   ): Promise<void> {
     const sequences = chunk.flatMap(({ write }) => [write.sequence, ...write.others]);
-    // What is sent a second time may have been taken the first time.
+    // A decision that is sent a second time may have been recorded the first time.
     const sentNow = sequences.filter((sequence) => !own.unanswered.has(sequence));
     const ended = this.endedBut(own.epoch, sequences);
     const released = [...this.released].slice(0, MAX_ROWS);
@@ -233,14 +238,14 @@ export class LogWriter {
     try {
       await append(false).catch((error: unknown) => {
         if (!(error instanceof Error) || codeOf(error.cause) !== UNIQUE_VIOLATION) throw error;
-        // One was recorded before, so the statement had no effect.
+        // One of them was recorded before, so the statement had no effect.
         return append(true);
       });
       for (const sequence of sequences) own.unanswered.delete(sequence);
       for (const [key] of ended) this.ended.delete(key);
       for (const [key] of released) this.released.delete(key);
     } catch (error) {
-      // It was refused: the log has answered, and nothing of it is there.
+      // It was refused: the log has answered, and has no record of it.
       if (isSent && error instanceof FencedError)
         for (const sequence of sentNow) own.unanswered.delete(sequence);
       for (const { index } of chunk) failures.set(index, asError(error));
@@ -248,7 +253,7 @@ export class LogWriter {
     }
   }
 
-  /** What is recorded by a statement cannot be ended by it. */
+  /** One statement cannot record a decision and also end it. */
   private endedBut(epoch: number, sequences: readonly number[]): [string, Place][] {
     if (this.ended.size === 0) return [];
     const recorded = new Set(sequences.map((sequence) => `${epoch}.${sequence}`));
@@ -272,7 +277,7 @@ export class LogWriter {
   }
 }
 
-/** @returns the writes that are no decisions, in their order. Audit entries that follow each other are one write. */
+/** @returns the writes that are not decisions, in their order. Consecutive audit entries form one write. */
 function othersOf(
   group: readonly OwnWrite[],
   current: OwnEpoch,

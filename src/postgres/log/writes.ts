@@ -2,12 +2,12 @@ import type { LogSession } from './session.js';
 import { type OwnEpoch, countedEpoch, currentEpoch } from './epoch.js';
 import type { Place } from './records.js';
 
-/** A decision that is to be recorded, or an outcome that needs no record. */
+/** A decision to record, or an outcome that needs no record. */
 export interface AppendWrite {
   readonly kind: 'append';
   readonly sequence: number;
   readonly record: Buffer | null;
-  /** The numbers of others that the same record commits. */
+  /** The numbers of the other transactions that the same record commits. */
   readonly others: readonly number[];
 }
 
@@ -21,7 +21,7 @@ export type OtherWrite =
 
 export type Write = AppendWrite | OtherWrite;
 
-/** What is written with the next decision, and kept until it is. */
+/** A note, which is written with the next decision, and kept in memory until then. */
 export interface Notes {
   readonly ended: readonly Place[];
   readonly released: readonly Place[];
@@ -30,24 +30,25 @@ export interface Notes {
 /** How many audit entries are kept. */
 const AUDITS_KEPT = 1_000;
 
-/** Those that add nothing: a log that has lost one holds more than it should, and what is left is done once more. */
+/** These writes add no record. A log that has lost one of them only does some work once more. */
 const NOT_COUNTED: ReadonlySet<OtherWrite['kind']> = new Set(['progress', 'refused', 'forget', 'check']);
 
 /**
- * The statements of the log that write. Each is conditional on the epoch and the incarnation of its writer, and answers the
- * mark of the epoch, or undefined when it was refused.
+ * The statements of the log that write. Each has an effect only for the present epoch and incarnation of its writer. It returns
+ * the mark of the epoch, or undefined when it had no effect.
  */
 export class WriteStatements {
-  /** The names of the statements that the server keeps, by their texts: one for each combination of their few parts. */
+  /** The names under which the server keeps the statements, by their texts: one name for each combination of parts. */
   private readonly names = new Map<string, string>();
 
   constructor(private readonly schema: string) {}
 
   /**
-   * Records decisions and outcomes, drops the records of what has ended, and raises the mark of the epoch: one statement.
+   * Records decisions and outcomes, deletes the records of transactions that have ended, and raises the mark of the epoch, all in
+   * one statement.
    *
-   * @param mayBeThere whether one of them may have been recorded before. To look costs the server time for each.
-   * @returns undefined when it had no effect, as the epoch is fenced or the incarnation is another one.
+   * @param mayBeThere whether one of them may have been recorded before. This check costs the server time for each.
+   * @returns undefined when it had no effect, because the epoch is fenced or has another incarnation.
    */
   async append(
     session: LogSession,
@@ -108,7 +109,11 @@ export class WriteStatements {
     return name;
   }
 
-  /** Any other write. @returns as {@link append} does. */
+  /**
+   * Makes any other write.
+   *
+   * @returns as {@link append} does.
+   */
   async other(session: LogSession, own: OwnEpoch, write: OtherWrite): Promise<number | undefined> {
     const [effect, values] = this.effectOf(write, own.format);
     const me = NOT_COUNTED.has(write.kind) ? currentEpoch(this.schema) : countedEpoch(this.schema);
@@ -167,7 +172,7 @@ export class WriteStatements {
     }
   }
 
-  /** Whether the writer may change records of an epoch: it is its own, or one that it has adopted. */
+  /** Whether the writer may change records of an epoch: its own, or one that it has adopted. */
   private isOwned(row: string): string {
     return `(${row}.epoch = $2 OR EXISTS (SELECT FROM ${this.schema}.epochs AS owned
       WHERE owned.log = $1 AND owned.epoch = ${row}.epoch AND owned.adopted_by = $2))`;
@@ -182,7 +187,7 @@ function given(values: unknown[], places: readonly Place[]): string {
   return `unnest($${values.length - 1}::int[], $${values.length}::bigint[]) AS given (epoch, sequence)`;
 }
 
-/** @returns the mark that a statement has answered; undefined when it was refused. */
+/** @returns the mark that a statement has returned; undefined when the statement had no effect. */
 export function markOf([row]: readonly { readonly mark?: string | null }[]): number | undefined {
   return row === undefined ? undefined : Number(row.mark);
 }
