@@ -1,13 +1,13 @@
 import { execFileSync } from 'node:child_process';
 import { availableParallelism, cpus, loadavg } from 'node:os';
 
-/** Where the figures come from. */
+/** The machine and the versions of a run. */
 export interface Machine {
   readonly cpu: string;
   readonly cores: number;
   readonly node: string;
   readonly platform: string;
-  /** Over one, five and fifteen minutes, before the benchmark began. */
+  /** The load over one, five and fifteen minutes, before the benchmark began. */
   readonly loadAverage: readonly number[];
 }
 

@@ -13,14 +13,14 @@ import type { RemoteLevel } from './remote/remote.js';
 import { remoteTable } from './remote/table.js';
 import type { Part } from './settings.js';
 
-/** Everything one run has found out: what `--json` prints. What was not measured is null. */
+/** Everything that one run has measured, as `--json` prints it. A part that was not measured is null. */
 export interface Report extends Nullable<InMemory> {
   readonly durable: Durable | null;
   readonly remote: readonly RemoteLevel[] | null;
   readonly postgres: Postgres | null;
   readonly cluster: ClusterFigures | null;
   readonly overload: readonly OverloadLevel[] | null;
-  /** Why a part is missing. */
+  /** Why a part is null. */
   readonly notMeasured: Readonly<Partial<Record<Part, string>>>;
   readonly machine: Machine;
   readonly commit: string | null;

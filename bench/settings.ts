@@ -2,15 +2,15 @@ import { parseArgs } from 'node:util';
 import type { TakeoverSettings } from './cluster/takeover.js';
 import type { RoundSettings } from './framework/interleaved.js';
 
-/** What can be measured by itself. */
+/** The parts that can be measured alone. */
 export const PARTS = ['memory', 'durable', 'remote', 'postgres', 'cluster', 'overload'] as const;
 export type Part = (typeof PARTS)[number];
 
-/** How long and how often things are measured without a log and without a database. */
+/** How long and how often the benchmark measures without a log and without a database. */
 export interface MemorySettings extends RoundSettings {
   readonly memorySamples: number;
   readonly latencyRounds: number;
-  /** How long load is offered in one round of the latency measurement, in milliseconds. */
+  /** How long transactions arrive in one round of the latency measurement, in milliseconds. */
   readonly latencySliceMs: number;
   readonly refusals: number;
   readonly hungRounds: number;
@@ -19,11 +19,11 @@ export interface MemorySettings extends RoundSettings {
   readonly profileMs: number;
 }
 
-/** How long and how often things are measured over the network. */
+/** How long and how often the benchmark measures over the network. */
 export interface RemoteSettings extends RoundSettings {
   /** How long each contender runs before the first level, with many transactions in flight, in milliseconds. */
   readonly compileMs: number;
-  /** The same with one in flight, when every call is a message of its own, in milliseconds. */
+  /** How long with one in flight, when every call is a message of its own, in milliseconds. */
   readonly compileAloneMs: number;
   /** How often latencies are measured at one level. */
   readonly pacedRounds: number;
@@ -31,25 +31,25 @@ export interface RemoteSettings extends RoundSettings {
   readonly pacedMs: number;
 }
 
-/** How long and how often things are measured over databases. */
+/** How long and how often the benchmark measures over databases. */
 export interface PostgresSettings extends RoundSettings {
   /** How long each contender runs before the first level, in milliseconds. */
   readonly compileMs: number;
 }
 
-/** How long load is offered, and how often each. The warm-up is the same at each load, and longer than a prepare may hang. */
+/** How long transactions arrive, and how often at each load. The warm-up is the same at each load, and longer than a prepare may hang. */
 export interface OverloadSettings extends RoundSettings {
   /** How long transactions run before the first round, in milliseconds. */
   readonly compileMs: number;
 }
 
-/** How long and how often things are measured. */
+/** How long and how often the benchmark measures. */
 export interface Settings {
   readonly quick: boolean;
   readonly json: boolean;
   /** Whether to show where the time and the bytes of a transaction go, instead of measuring. */
   readonly profile: boolean;
-  /** Where the JSON of an earlier run is, which takes the place of a measurement. */
+  /** The file with the JSON of an earlier run, which is used in place of a measurement. */
   readonly from?: string;
   /** Whether to compare the run with the committed baseline. */
   readonly compare: boolean;
@@ -167,7 +167,7 @@ unknown.
 export class UsageError extends Error {}
 
 /**
- * @param args what follows the name of the program.
+ * @param args the arguments after the name of the program.
  * @returns the settings, or 'help' when help is asked for.
  * @throws UsageError when an option is unknown.
  */

@@ -4,7 +4,7 @@ import { type RoundSettings, withRunners } from '../framework/interleaved.js';
 import { median, round } from '../framework/statistics.js';
 import { type AppendSetup, KINDS, type Kind, type Name, nameOf } from './contenders.js';
 
-/** The numbers of decisions that wait at each member. */
+/** The measured numbers of decisions that wait at each member. */
 export const LEVELS = [1, 16, 256] as const;
 
 /** Decisions a second of all members together. The ratio is the median of the ratios of the single rounds. */
@@ -18,7 +18,10 @@ export interface AppendLevel {
 
 type Runners = readonly ContenderRunner<Name>[];
 
-/** Members in processes of their own that write decisions to one log, against as many that insert the same records. */
+/**
+ * Compares members in processes of their own, which write decisions to one log, with the same number of processes that insert the
+ * same records.
+ */
 export async function measureAppend(
   server: PostgresServer,
   members: number,
@@ -37,7 +40,7 @@ export async function measureAppend(
   });
 }
 
-/** All members of one kind write at the same time; the kinds take turns, and each round begins with the other one. */
+/** All members of one kind write at the same time. The two kinds take turns, and each round begins with the other kind. */
 async function measureLevel(
   waiting: number,
   runners: Runners,

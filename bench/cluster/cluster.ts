@@ -8,16 +8,16 @@ const MEMBERS = 3;
 
 /** Several members over one log on PostgreSQL. */
 export interface ClusterFigures {
-  /** Decisions a second of all members together, with the most that wait at each. */
+  /** Decisions a second of all members together, with the largest number that waits at each. */
   readonly appendTps: number;
   readonly bareTps: number;
   readonly appendRatio: number;
   readonly append: readonly AppendLevel[];
-  /** From the kill of a member until all its transactions had their outcome. */
+  /** The time from the kill of a member until all its transactions had their outcome. */
   readonly takeoverMsP50: number;
   readonly takeoverMsMax: number;
   readonly takeovers: number;
-  /** What two members commit in a second after the third was killed, to what they commit without it: the median. */
+  /** The commits a second of two members after the third was killed, divided by their commits a second without it: the median. */
   readonly survivorsRatio: number;
   readonly survivorsTps: number;
   readonly twoMembersTps: number;

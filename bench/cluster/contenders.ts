@@ -6,7 +6,7 @@ import { encodeCommit } from '../../src/postgres/log/records.js';
 import { decisionOf } from '../durable/bare-log.js';
 import type { Contender } from '../framework/contender.js';
 
-/** What is compared. */
+/** The names of the contenders. */
 export const KINDS = ['bare', 'log'] as const;
 export type Kind = (typeof KINDS)[number];
 
@@ -17,7 +17,7 @@ export function nameOf(kind: Kind, member: number): Name {
   return `${kind} ${member}`;
 }
 
-/** Where the decisions are kept. */
+/** The database that keeps the decisions. */
 export interface AppendSetup {
   readonly kind: Kind;
   readonly member: number;
@@ -42,7 +42,7 @@ export async function makeContender(name: Name, { kind, member, url }: AppendSet
   };
 }
 
-/** What writes for one member. */
+/** The process that writes for one member. */
 interface Writer {
   append(): Promise<void>;
   close(): Promise<void>;
@@ -60,7 +60,7 @@ async function memberOf(connection: string): Promise<Writer> {
   };
 }
 
-/** The same records in the same batches, inserted without any condition: neither an epoch nor a mark is looked at. */
+/** The same records in the same batches, inserted without any condition: no epoch and no mark is checked. */
 async function bareWriter(url: string, epoch: number): Promise<Writer> {
   const client = new Client(url);
   await client.connect();

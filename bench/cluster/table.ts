@@ -1,7 +1,7 @@
 import { aligned, number } from '../framework/table.js';
 import type { ClusterFigures } from './cluster.js';
 
-/** What was measured with several members, for people. */
+/** Formats the measurements with several members for people. */
 export function clusterTable(cluster: ClusterFigures): string[] {
   const { append, takeovers, takeoverMsP50, takeoverMsMax, leaseMs } = cluster;
   const { survivorsTps, twoMembersTps, survivorsRatio } = cluster;

@@ -9,14 +9,14 @@ import type { PostgresServer, TestDatabase } from '../../test/support/postgres/s
 import { Client } from 'pg';
 import { seededRandom } from '../framework/statistics.js';
 
-/** So many rows that transactions seldom meet those of a dead member. */
+/** With this number of rows, transactions seldom meet those of a dead member. */
 const ROWS = 20_000;
 /** Transactions in flight at each member. */
 const IN_FLIGHT = 8;
 const POLL_MS = 20;
-/** How long a caller waits that was refused. */
+/** How long a refused caller waits before its next request. */
 const REFUSED_MS = 20;
-/** After so many leases without an adoption there is none. */
+/** If there is no adoption after this number of leases, there will be none. */
 const MOST_LEASES = 10;
 
 /** How long and how often takeovers are measured. */
@@ -29,17 +29,17 @@ export interface TakeoverSettings {
   readonly windowMs: number;
 }
 
-/** What came of one member that was killed. */
+/** The result of one takeover. */
 export interface Takeover {
-  /** From the kill until every transaction of the dead member had its outcome, at every participant. */
+  /** The time from the kill until every transaction of the dead member had its outcome at every participant. */
   readonly tookMs: number;
-  /** Transactions committed a second by the survivors, from the kill on. */
+  /** Transactions that the survivors committed in a second, counted from the kill. */
   readonly survivorsTps: number;
-  /** The same two members, before the third was started and after everything of it was settled. */
+  /** The rate of the same two members before the third was started, and after all its transactions were settled. */
   readonly twoMembersTps: number;
 }
 
-/** @throws what differs from what a caller was told, or does not add up: the figures would mean nothing. */
+/** @throws Error when an outcome differs from the answer to its caller, or the books do not balance: the figures would mean nothing. */
 export async function measureTakeovers(
   server: PostgresServer,
   seed: number,
@@ -53,7 +53,7 @@ export async function measureTakeovers(
     let before = await fleet.rateOf(survivors, settings.windowMs);
     for (let number = 0; number < settings.takeovers; number++) {
       const victim = await fleet.start();
-      // By then every member has renewed its lease for one full lease, and the code of the new one is compiled.
+      // By then every member has renewed its lease for one full lease, and the code of the new member is compiled.
       await pause(Math.max(1.5 * settings.leaseMs, settings.compileMs) + fleet.random() * 500);
       const [tookMs, survivorsTps] = await Promise.all([
         fleet.killed(victim),
@@ -71,7 +71,7 @@ export async function measureTakeovers(
   }
 }
 
-/** Members over one log, each with callers, and what these were told. */
+/** Members over one log, each with callers, and the answers that the callers got. */
 class Fleet {
   readonly random: () => number;
   private readonly asked: Asked[] = [];
@@ -117,7 +117,7 @@ class Fleet {
     return member;
   }
 
-  /** @returns transactions committed a second by some members together, in the time from now on. */
+  /** @returns transactions committed a second by some members together, from now on. */
   async rateOf(members: readonly MemberProcess[], windowMs: number): Promise<number> {
     const count = (): number => members.reduce((sum, member) => sum + this.committed.get(member)!, 0);
     const [countBefore, startedAt] = [count(), performance.now()];
@@ -128,8 +128,7 @@ class Fleet {
   /**
    * Kills a member.
    *
-   * @returns after how many milliseconds it was fenced, nothing that it had begun was prepared, and every decision of it was
-   * delivered.
+   * @returns the milliseconds until it was fenced, none of its branches was prepared, and all its decisions were delivered.
    */
   async killed(member: MemberProcess): Promise<number> {
     const { epoch } = (await member.standing())!;
@@ -142,7 +141,7 @@ class Fleet {
       const askedAt = performance.now();
       const { isOpen, isSettled } = await this.stateOf(epoch, prefix);
       if (isSettled) return openAt - killedAt;
-      // It was open when it was asked for; it may have been so until the next question.
+      // It was open at this question, and may have stayed open until just before the next one.
       if (isOpen) openAt = askedAt + POLL_MS;
       if (askedAt - killedAt > MOST_LEASES * this.leaseMs)
         throw new Error(`epoch ${epoch} of a killed member is not settled after ${MOST_LEASES} leases`);
@@ -155,7 +154,7 @@ class Fleet {
     await Promise.all(this.lanes);
   }
 
-  /** @throws what differs from what a caller was told, and what does not add up. */
+  /** @throws Error when an outcome differs from the answer to its caller, or the books do not balance. */
   async check(): Promise<void> {
     const wrong = await this.books.faults();
     const markers = await this.books.markers(this.asked.map(({ order }) => order.key));

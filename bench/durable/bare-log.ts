@@ -6,7 +6,7 @@ import { WORK } from '../memory/participants.js';
 const COMMITTED = { status: 'committed' } as const;
 const PARTICIPANTS = ['first', 'second', 'third'] as const;
 
-/** The log alone: the records that the coordinator would write, appended and ended, and nothing around them. */
+/** The log alone: it appends and ends the records that the coordinator would write, and does nothing else. */
 export async function bareLog(folder: string): Promise<Contender> {
   const log = new SqliteDecisionLog({ path: folder });
   const { logId, epoch } = await log.open('benchmark');

@@ -3,11 +3,11 @@ import type { Contender } from '../framework/contender.js';
 import { startCoordinator } from '../memory/coordinator.js';
 import { bareLog } from './bare-log.js';
 
-/** Who is compared. */
+/** The names of the contenders. */
 export const CONTENDER_NAMES = ['bare-log', 'coordinator'] as const;
 export type ContenderName = (typeof CONTENDER_NAMES)[number];
 
-/** Where a contender keeps its decisions. */
+/** The folder in which a contender keeps its decisions. */
 export interface DurableSetup {
   readonly folder: string;
 }

@@ -11,12 +11,12 @@ import { flushMsIn, withTemporaryFolder } from '../framework/temporary-folder.js
 import type { Settings } from '../settings.js';
 import { CONTENDER_NAMES, type ContenderName, type DurableSetup } from './contenders.js';
 
-/** The numbers of transactions in flight at which decisions are made durable. */
+/** The measured numbers of transactions in flight. */
 export const LEVELS = [1, 16, 256, 2_048] as const;
 
-/** The coordinator with a log on disk, against that log alone. */
+/** The coordinator with a log on disk, compared with that log alone. */
 export interface Durable {
-  /** How long it takes to make a few bytes durable where the logs are, in milliseconds. */
+  /** How long a flush of a few bytes takes in the folder of the logs, in milliseconds. */
   readonly flushMs: number;
   readonly levels: readonly DurableLevel[];
 }

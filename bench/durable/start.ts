@@ -4,7 +4,7 @@ import { SqliteDecisionLog } from '../../src/sqlite/index.js';
 import { withTemporaryFolder } from '../framework/temporary-folder.js';
 import { decisionOf } from './bare-log.js';
 
-// How long a start takes that has many records to read and check: `node build/bench/durable/start.js [records]`.
+// Measures a start that has many records to read and check: `node build/bench/durable/start.js [records]`.
 
 const NAME = 'benchmark';
 const AT_ONCE = 10_000;

@@ -1,7 +1,7 @@
 import { aligned, number } from '../framework/table.js';
 import type { Durable } from './durable.js';
 
-/** What was measured with decisions on disk, for people. */
+/** Formats the measurements with decisions on disk for people. */
 export function durableTable({ flushMs, levels }: Durable): string[] {
   return [
     `Decisions on disk, three participants that have nothing to do: transactions a second (a flush takes ${flushMs} ms)`,

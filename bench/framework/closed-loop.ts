@@ -2,9 +2,9 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type Contender, UnexpectedOutcomeError } from './contender.js';
 
 /**
- * Runs `count` transactions and keeps `inFlight` of them going all the time: when one ends the next begins.
+ * Runs `count` transactions and keeps `inFlight` of them in flight: when one ends, the next begins.
  *
- * @returns the time it took, in milliseconds.
+ * @returns the time that this took, in milliseconds.
  * @throws UnexpectedOutcomeError when one of them is not committed.
  */
 export async function closedLoop(contender: Contender, inFlight: number, count: number): Promise<number> {
@@ -23,7 +23,7 @@ export async function closedLoop(contender: Contender, inFlight: number, count: 
   return performance.now() - begunAt;
 }
 
-/** Lets timers, immediates and I/O have their turn: participants that are no-ops never give them one. */
+/** Lets timers, immediates and I/O run: participants that are no-ops never wait for them. */
 export async function letTimersRun(): Promise<void> {
   await nextTurn();
   await nextTurn();

@@ -3,7 +3,7 @@ import type { ContenderModule, Troubles } from './contender.js';
 import { pacedLoad } from './paced-load.js';
 import { median } from './statistics.js';
 
-/** What the measuring process asks: to get warm, to run so many transactions, or to start them at a fixed pace. */
+/** The requests of the measuring process: to warm up, to run a number of transactions, or to start them at a fixed pace. */
 export type Order =
   | {
       readonly kind: 'warm-up';
@@ -15,7 +15,7 @@ export type Order =
   | { readonly kind: 'pace'; readonly tps: number; readonly durationMs: number };
 
 export interface Answer {
-  /** How many transactions were run; to a warm-up, how many fill a slice. */
+  /** How many transactions were run; after a warm-up, how many fill a slice. */
   readonly count: number;
   readonly tookMs: number;
   /** The processor time of the thread that runs JavaScript. */
@@ -32,7 +32,7 @@ const [, , module, name, setup] = process.argv as [string, string, string, strin
 const contenders = (await import(module)) as ContenderModule<string, unknown>;
 const contender = await contenders.makeContender(name, JSON.parse(setup));
 
-/** A warm-up begins with so few, as transactions that get in each other's way may be very slow. */
+/** The number of transactions with which a warm-up begins. It is small, because transactions that conflict may be very slow. */
 const FEWEST = 16;
 
 let ran = 0;
@@ -43,7 +43,7 @@ async function runAll(inFlight: number, count: number): Promise<number> {
   return tookMs;
 }
 
-/** @returns how many transactions fill a slice when nothing gets in between: by the fastest run there was. */
+/** @returns how many transactions fill a slice, by the fastest run. */
 async function warmUp(inFlight: number, warmUpMs: number, sliceMs: number): Promise<number> {
   const begunAt = performance.now();
   let count = Math.max(inFlight, FEWEST);

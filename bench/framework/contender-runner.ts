@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import type { Troubles } from './contender.js';
 import type { Answer, Order } from './contender-process.js';
 
-/** What one round came to. */
+/** The result of one round. */
 export interface Rate {
   /** How many transactions were run. */
   readonly count: number;
@@ -14,7 +14,7 @@ export interface Rate {
   readonly troubles: Troubles | undefined;
 }
 
-/** Contenders end with the measuring process, however that ends, before their folders are taken away. */
+/** Contenders end with the measuring process, however it ends, and before their folders are removed. */
 const children = new Set<ChildProcess>();
 process.prependListener('exit', () => {
   for (const child of children) child.kill('SIGKILL');
@@ -29,14 +29,14 @@ export class ContenderRunner<Name extends string> {
 
   /**
    * @param module exports `makeContender`.
-   * @param setup is handed to it, through JSON.
+   * @param setup is passed to it, as JSON.
    */
   constructor(
     readonly name: Name,
     module: URL,
     setup: unknown = null,
   ) {
-    // The measurements go to the standard output, so no other code may write there.
+    // The measurements are written to the standard output, so no other code may write there.
     this.child = fork(
       new URL('./contender-process.js', import.meta.url),
       [module.href, name, JSON.stringify(setup)],
@@ -50,12 +50,12 @@ export class ContenderRunner<Name extends string> {
     this.died.catch(() => {});
   }
 
-  /** How many transactions it has run so far, all of them committed. */
+  /** How many transactions it has run so far. All of them are committed. */
   get ran(): number {
     return this.ranSoFar;
   }
 
-  /** @returns how many transactions fill a slice, once the code is compiled as it will stay. */
+  /** @returns how many transactions fill a slice once the code is fully compiled. */
   async warmUp(inFlight: number, warmUpMs: number, sliceMs: number): Promise<number> {
     return (await this.ask({ kind: 'warm-up', inFlight, warmUpMs, sliceMs })).count;
   }
@@ -74,7 +74,7 @@ export class ContenderRunner<Name extends string> {
     return (await this.ask({ kind: 'pace', tps, durationMs })).msP50!;
   }
 
-  /** @returns when the process has ended, and holds nothing any more. */
+  /** @returns a promise that resolves when the process has ended and holds no resource any more. */
   async stop(): Promise<void> {
     if (this.child.connected) this.child.disconnect();
     await this.exit;

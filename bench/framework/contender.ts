@@ -1,29 +1,29 @@
-/** One way to run a transaction, as the measurements see it. */
+/** One way to run a transaction, which the benchmark measures. */
 export interface Contender {
   readonly name: string;
   /** Runs one transaction, from its start to the answer to its caller. */
   run(): Promise<{ readonly status: string }>;
-  /** What else has happened since this was asked before. */
+  /** The conflicts since the last call. */
   takeTroubles?(): Troubles;
-  /** Finishes what is under way and gives back what it holds. */
+  /** Finishes the transactions under way, and closes all resources. */
   close?(): Promise<void>;
 }
 
-/** What transactions that get into each other's way come to. */
+/** The cost of transactions that conflict. */
 export interface Troubles {
   /** Attempts that were aborted, and tried again. */
   readonly aborted: number;
-  /** The longest time in which not one transaction was committed, in milliseconds. */
+  /** The longest time without a commit, in milliseconds. */
   readonly longestPauseMs: number;
 }
 
-/** What a module of contenders exports. */
+/** The export of a module of contenders. */
 export interface ContenderModule<Name extends string, Setup> {
-  /** @param setup what the measuring process hands on to the process of the contender, as JSON. */
+  /** @param setup a value that the measuring process passes to the process of the contender, as JSON. */
   makeContender(name: Name, setup: Setup): Promise<Contender>;
 }
 
-/** A contender answered something else than `committed`: its figures would mean nothing. */
+/** The outcome of a transaction was not `committed`, so the figures of the contender would mean nothing. */
 export class UnexpectedOutcomeError extends Error {
   constructor(contender: string, outcome: unknown) {
     super(`${contender} answered ${JSON.stringify(outcome)} where every participant voted commit`);

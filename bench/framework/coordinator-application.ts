@@ -15,7 +15,7 @@ import {
   TransactionManager,
 } from '../../src/coordinator/index.js';
 
-/** Nest's own logger at level warn. What it has to say is put into words and then thrown away. */
+/** Nest's own logger at level warn. It formats its lines and then drops them. */
 class WarningsToNowhere extends ConsoleLogger {
   private readonly nowhere = destination({ dest: devNull, sync: true });
 
@@ -33,7 +33,7 @@ const logger = new WarningsToNowhere();
 @Module({})
 class BenchmarkModule {}
 
-/** The coordinator in a Nest application of its own, with everything it does by default. */
+/** The coordinator in a Nest application of its own, with its defaults. */
 export class CoordinatorApplication {
   private constructor(
     private readonly context: INestApplicationContext,

@@ -4,16 +4,16 @@ import { median } from './statistics.js';
 /** How long and how often the contenders run at one number in flight. */
 export interface RoundSettings {
   readonly rounds: number;
-  /** How long one contender runs in one round, about, in milliseconds. */
+  /** About how long one contender runs in one round, in milliseconds. */
   readonly sliceMs: number;
-  /** How long a contender runs before it is measured, at least, in milliseconds. */
+  /** How long a contender runs at least before it is measured, in milliseconds. */
   readonly warmUpMs: number;
 }
 
-/** What each contender came to, round by round. */
+/** The results of each contender, round by round. */
 export type Rates<Name extends string> = Readonly<Record<Name, readonly Rate[]>>;
 
-/** Starts a process for each contender, hands them to a measurement, and ends them whatever becomes of it. */
+/** Starts a process for each contender, passes them to a measurement, and always ends them. */
 export async function withRunners<Name extends string, Result>(
   names: readonly Name[],
   module: URL,
@@ -29,8 +29,8 @@ export async function withRunners<Name extends string, Result>(
 }
 
 /**
- * All contenders take part in every round, one after the other, and each round begins with another one of them, so
- * that whatever else the machine does falls on all alike.
+ * All contenders take part in every round, one after the other. Each round begins with another one, so that other work of the
+ * machine disturbs all of them alike.
  */
 export async function interleavedRounds<Name extends string>(
   inFlight: number,

@@ -4,10 +4,10 @@ import { type Contender, UnexpectedOutcomeError } from './contender.js';
 const TICK_MS = 1;
 
 /**
- * Starts transactions at a fixed pace, whether those before have ended or not.
+ * Starts transactions at a fixed pace, even if earlier ones have not ended.
  *
- * @param tps how many arrive in a second.
- * @param durationMs for how long they arrive, in milliseconds.
+ * @param tps how many are started in a second.
+ * @param durationMs for how long they are started, in milliseconds.
  * @returns how long each of them took, in milliseconds.
  * @throws UnexpectedOutcomeError when one of them is not committed.
  */

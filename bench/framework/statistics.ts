@@ -1,4 +1,4 @@
-/** @returns the value below which this share (0 to 1) of the samples lies; NaN when there are none. */
+/** @returns the value below which this share (0 to 1) of the samples lies; NaN when there is no sample. */
 export function quantile(samples: Iterable<number>, share: number): number {
   const sorted = Float64Array.from(samples).toSorted();
   const place = Math.min(sorted.length - 1, Math.floor(sorted.length * share));

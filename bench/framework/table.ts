@@ -1,4 +1,4 @@
-/** Numbers as people read them. */
+/** Formats a number for people. */
 export const number = new Intl.NumberFormat('en');
 
 export function bytes(count: number | null): string {
@@ -6,8 +6,8 @@ export function bytes(count: number | null): string {
 }
 
 /**
- * @param words the columns that are no figures, and begin at the left.
- * @returns one line a row, each cell as wide as the widest of its column.
+ * @param words the columns of text, which are aligned to the left.
+ * @returns one line a row, with each cell as wide as the widest cell of its column.
  */
 export function aligned(rows: readonly (readonly string[])[], words: readonly number[] = []): string[] {
   const widths = rows[0]!.map((_cell, column) => Math.max(...rows.map((row) => row[column]!.length)));

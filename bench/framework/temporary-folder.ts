@@ -5,17 +5,17 @@ import { join } from 'node:path';
 import { median, round } from './statistics.js';
 
 const FLUSHES = 50;
-/** As a shell reports a process that SIGINT has ended. */
+/** The exit code of a shell for a process that SIGINT has ended. */
 const EXIT_INTERRUPTED = 130;
 
-/** Hands a folder of its own to a measurement, and takes it away whatever becomes of it, an interruption as well. */
+/** Passes a new folder to a measurement, and always removes it afterwards, also after an interruption. */
 export async function withTemporaryFolder<Result>(
   measure: (folder: string) => Promise<Result>,
 ): Promise<Result> {
   const folder = await mkdtemp(join(tmpdir(), 'bench-'));
   const remove = (): void => rmSync(folder, { recursive: true, force: true, maxRetries: 3 });
   const interrupted = (): void => {
-    // A database server that runs as well has a listener of its own, and ends the process when the server is gone.
+    // A database server has a listener of its own, and ends the process when the server has stopped.
     if (process.listenerCount('SIGINT') === 1) process.exit(EXIT_INTERRUPTED);
   };
   process.once('exit', remove);
@@ -29,7 +29,7 @@ export async function withTemporaryFolder<Result>(
   }
 }
 
-/** @returns how long it takes to make a few bytes durable in this folder, in milliseconds: the median. */
+/** @returns how long a flush of a few bytes takes in this folder, in milliseconds: the median. */
 export function flushMsIn(folder: string): number {
   const file = openSync(join(folder, 'flushes'), 'w');
   try {

@@ -4,7 +4,7 @@ import { startCoordinator, transactionLines } from './coordinator.js';
 import { floorOver } from './floor.js';
 import { First, Second, Third } from './participants.js';
 
-/** Who is compared. */
+/** The names of the contenders. */
 export const CONTENDER_NAMES = ['floor', 'coordinator', 'coordinator-with-line', 'conventional'] as const;
 export type ContenderName = (typeof CONTENDER_NAMES)[number];
 

@@ -4,7 +4,7 @@ import type { Contender } from '../framework/contender.js';
 import { ConventionalCoordinator } from './conventional-coordinator.js';
 import { type Trio, WORK } from './participants.js';
 
-/** The conventional coordinator over the same three participants, its log lines at level info going nowhere. */
+/** The conventional coordinator over the same three participants. Its log lines at level info are dropped. */
 export function conventionalOver([first, second, third]: Trio): Contender {
   const coordinator = new ConventionalCoordinator(
     new Map([

@@ -8,7 +8,7 @@ import { type Retained, measureRetained } from './retained.js';
 import { median, round } from '../framework/statistics.js';
 import { LEVELS } from './throughput.js';
 
-/** Bytes allocated for a transaction, at one number in flight; null when nothing could be measured. */
+/** Bytes allocated for a transaction, at one number in flight; null when no sample was usable. */
 export interface Allocated {
   readonly inFlight: number;
   readonly bytesFloor: number | null;
@@ -25,10 +25,10 @@ export interface MemoryReport {
 const MIN_TRANSACTIONS = 1_000;
 const WARM_UP_TRANSACTIONS = 30_000;
 const WARM_UP_MS = 500;
-/** What the conventional coordinator allocates with more in flight does not fit into any young generation. */
+/** With more transactions in flight, the allocations of the conventional coordinator do not fit into any young generation. */
 const MAX_CONVENTIONAL_IN_FLIGHT = 1_000;
 
-/** Costs what the loop costs that runs the others. */
+/** Costs as much as the loop that runs the other contenders. */
 const NOTHING: Contender = {
   name: 'nothing',
   run: (
@@ -69,7 +69,7 @@ async function main(samples: number): Promise<void> {
   process.send!(report);
 }
 
-/** @returns bytes a transaction, the median of the samples in which nothing was collected; null if all were. */
+/** @returns bytes for each transaction, the median of the samples without a garbage collection; null if each sample had one. */
 async function bytesOf(contender: Contender, inFlight: number, samples: number): Promise<number | null> {
   const count = Math.max(MIN_TRANSACTIONS, inFlight);
   const begunAt = performance.now();
@@ -91,7 +91,7 @@ async function bytesOf(contender: Contender, inFlight: number, samples: number):
   return bytes.length === 0 ? null : round(median(bytes));
 }
 
-/** Collections are told of a little later. */
+/** Node reports collections a little later. */
 async function observed(): Promise<void> {
   for (let turn = 0; turn < 5; turn++) await letTimersRun();
 }

@@ -6,14 +6,14 @@ import { type AddedLatency, measureLatency } from './latency.js';
 import type { Retained } from './retained.js';
 import { type Throughput, measureThroughput } from './throughput.js';
 
-/** Everything that is measured without a log and without a database. */
+/** All measurements without a log and without a database. */
 export interface InMemory {
   readonly inMemory: readonly (Throughput & Allocated)[];
   readonly retained: Retained;
   readonly latency: AddedLatency & Isolation;
 }
 
-/** @param progress is told what is measured next. */
+/** @param progress receives the name of the next measurement. */
 export async function measureInMemory(
   settings: Settings,
   progress: (what: string) => void,

@@ -15,13 +15,13 @@ import { WORK } from './participants.js';
 import type { Settings } from '../settings.js';
 import { median, round } from '../framework/statistics.js';
 
-/** What participants in trouble cost those who have nothing to do with them. */
+/** What failing participants cost the transactions that do not name them. */
 export interface Isolation {
-  /** When one participant refuses after 10 ms and the others take 500: how long its caller waits, in milliseconds. */
+  /** How long a caller waits if one participant refuses after 10 ms and the others take 500 ms, in milliseconds. */
   readonly refusalMs: number;
-  /** Transactions a second without the hung participant, while 100 callers wait for it, to those before. */
+  /** Transactions a second without the hung participant while 100 callers wait for it, divided by those before. */
   readonly hungRatio: number;
-  /** Transactions a second that named the hung participant and were aborted meanwhile. */
+  /** Transactions a second that named the hung participant and were aborted in that time. */
   readonly hungAbortedTps: number;
 }
 
@@ -55,12 +55,12 @@ async function measureRefusal(app: CoordinatorApplication, refusals: number): Pr
     tookMs.push(performance.now() - begunAt);
     if (outcome.status !== 'aborted') throw new UnexpectedOutcomeError('the refused transaction', outcome);
   }
-  // The slow ones answer the last of them, and are rolled back once more.
+  // The slow participants answer later, and are then rolled back once more.
   await sleep(SLOW_MS * 1.1);
   return round(median(tookMs), 2);
 }
 
-/** Compares spells with and without the hung participant, one after the other, so that the machine's moods cancel. */
+/** Compares times with and without the hung participant, one after the other, so that changes in the speed of the machine cancel out. */
 async function measureHung(
   app: CoordinatorApplication,
   well: () => Promise<number>,
@@ -74,7 +74,7 @@ async function measureHung(
     const before = await throughputOf(well, hungSliceMs);
     const callers = new HungCallers(app);
     callers.start();
-    // The first of them have timed out by then, so the time-outs, rollbacks and retries of a spell are all under way.
+    // By then the first transactions have timed out, so time-outs, rollbacks and retries are all under way.
     await sleep(HUNG_PREPARE_TIMEOUT_MS * 1.2);
     const abortedBefore = callers.aborted;
     const during = await throughputOf(well, hungSliceMs);
@@ -85,7 +85,7 @@ async function measureHung(
   return { hungRatio: round(median(ratios), 3), hungAbortedTps: round(median(abortedTps)) };
 }
 
-/** Callers who name the hung participant again and again, as soon as they may. */
+/** Callers that name the hung participant again and again, as soon as they may. */
 class HungCallers {
   aborted = 0;
   private calling = false;
@@ -124,7 +124,7 @@ class HungCallers {
   }
 }
 
-/** Answers nothing, not even a rollback, so that what it was asked stalls. */
+/** Answers no call, not even a rollback, so that its branches stall. */
 const HUNG: TransactionParticipant = {
   prepare: () => new Promise(() => {}),
   commit: () => new Promise(() => {}),
@@ -139,7 +139,7 @@ function answering(afterMs: number, vote: Vote): TransactionParticipant {
   };
 }
 
-/** @returns transactions a second, with a turn for timers after each batch. */
+/** @returns transactions a second. Timers run after each batch. */
 async function throughputOf(batch: () => Promise<number>, durationMs: number): Promise<number> {
   const begunAt = performance.now();
   let batches = 0;

@@ -13,9 +13,9 @@ import { bareBranch } from './participants.js';
 import type { Settings } from '../settings.js';
 import { median, quantile, round, seededRandom } from '../framework/statistics.js';
 
-/** What a transaction takes beyond the slowest prepare and the slowest commit, in microseconds. */
+/** The time of a transaction beyond the slowest prepare and the slowest commit, in microseconds. */
 export interface AddedLatency {
-  /** Transactions a second, as begun and as ended. */
+  /** Transactions a second: those that began, and those that ended. */
   readonly offeredTps: number;
   readonly reachedTps: number;
   readonly samples: number;
@@ -25,7 +25,7 @@ export interface AddedLatency {
   readonly floorAddedUsP99: number;
 }
 
-/** What one participant is to do, and how long it took in fact. */
+/** How long one participant should take, and how long it took in fact. */
 interface TimedWork {
   readonly prepareMs: number;
   readonly commitMs: number;
@@ -34,7 +34,7 @@ interface TimedWork {
 }
 type Run = (works: readonly [TimedWork, TimedWork, TimedWork]) => Promise<{ readonly status: string }>;
 
-/** Takes its time with a timer, and measures itself how long that was: a late timer is its own lateness. */
+/** Waits with a timer, and measures how long the wait was, so that a late timer does not count as time of the coordinator. */
 class TimedParticipant implements TransactionParticipant<TimedWork> {
   async prepare({ payload }: Branch<TimedWork>): Promise<Vote> {
     const begunAt = performance.now();
@@ -55,11 +55,11 @@ class TimedParticipant implements TransactionParticipant<TimedWork> {
 const NAMES = ['first', 'second', 'third'] as const;
 const MAX_PAUSE_MS = 20;
 const TICK_MS = 1;
-/** The loads that are tried, until one is held. */
+/** The loads to try, one after the other, until both contenders can take one. */
 const OFFERED_TPS = [20_000, 15_000, 10_000, 5_000, 2_500] as const;
 const HELD_SHARE = 0.97;
 const PROBE_MS = 400;
-/** After so long as many end as begin. */
+/** After this time as many transactions end as begin. */
 const SETTLED_MS = 60;
 
 export async function measureLatency(settings: Settings): Promise<AddedLatency> {
@@ -94,7 +94,7 @@ export async function measureLatency(settings: Settings): Promise<AddedLatency> 
   };
 }
 
-/** @returns the highest load that both hold, and the lowest when they hold none. Both are warm afterwards. */
+/** @returns the highest load that both can take, or the lowest load if they can take none. Both are warm afterwards. */
 async function heldLoad(coordinator: Run, floor: Run, random: () => number): Promise<number> {
   await offer(OFFERED_TPS[0], PROBE_MS, floor, random, []);
   await offer(OFFERED_TPS[0], PROBE_MS, coordinator, random, []);
@@ -107,10 +107,10 @@ async function heldLoad(coordinator: Run, floor: Run, random: () => number): Pro
 }
 
 /**
- * Begins transactions at a fixed pace, whether those before have ended or not.
+ * Begins transactions at a fixed pace, even if earlier ones have not ended.
  *
- * @param addedUs gets one number for each of them.
- * @returns how many ended a second while they were offered.
+ * @param addedUs receives one number for each of them.
+ * @returns how many ended in a second during that time.
  */
 async function offer(
   offeredTps: number,

@@ -6,14 +6,14 @@ import {
 } from '../../src/coordinator/index.js';
 import { runOf } from '../../test/support/identity.js';
 
-/** What the participants of the benchmark are asked to do. */
+/** The payloads of the participants of the benchmark. */
 export interface Work {
   readonly item: string;
 }
 
 export const WORK: Work = { item: 'book' };
 
-/** Three services that have nothing to do and say so asynchronously. */
+/** Three services that do nothing, and answer asynchronously. */
 @Participant({ name: 'first' })
 export class First implements TransactionParticipant<Work> {
   async prepare(): Promise<Vote> {
@@ -48,7 +48,7 @@ export type Trio<P = Work> = readonly [
   TransactionParticipant<P>,
 ];
 
-/** What the floor hands to its participants, who expect a branch. */
+/** The argument that the floor passes to its participants, which expect a branch. */
 export function bareBranch<P>(payload: P): Branch<P> {
   const { signal } = new AbortController();
   return {

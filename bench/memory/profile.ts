@@ -35,7 +35,7 @@ const BATCH = 5_000;
 const CPU_INTERVAL_US = 200;
 const HEAP_INTERVAL_BYTES = 2_048;
 
-/** What one step of a transaction costs. */
+/** The cost of one step of a transaction. */
 interface Cost {
   readonly ns: number;
   readonly bytes: number;
@@ -43,7 +43,7 @@ interface Cost {
 
 type Frame = Pick<Profiler.ProfileNode, 'callFrame'>['callFrame'];
 
-/** @returns where the time and the bytes of a transaction go, for people. */
+/** @returns a table for people of the time and the bytes of each step of a transaction. */
 export async function profileMemory(durationMs: number): Promise<string> {
   const { app, contender, trio } = await startCoordinator('coordinator');
   const lines: string[] = [];
@@ -55,7 +55,7 @@ export async function profileMemory(durationMs: number): Promise<string> {
   return `${lines.join('\n')}\n`;
 }
 
-/** Time and bytes are sampled one after the other, since each disturbs the other. */
+/** Time and bytes are sampled one after the other, because one sampler disturbs the other. */
 async function costs(
   contender: Contender,
   inFlight: number,
@@ -78,7 +78,7 @@ async function costs(
   }
 }
 
-/** @returns the number of samples in each step: their times would contain what else the machine does. */
+/** @returns the number of samples in each step. Their times would include other work of the machine. */
 async function sampleTime(session: Session, work: () => Promise<unknown>): Promise<Map<string, number>> {
   await session.post('Profiler.enable');
   await session.post('Profiler.setSamplingInterval', { interval: CPU_INTERVAL_US });

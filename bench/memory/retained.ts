@@ -27,7 +27,7 @@ const NAMES = ['first', 'second', 'third'] as const;
 const REPEATS = 2;
 const COMMITTED = Promise.resolve({ status: 'committed' });
 
-/** A participant whose prepares wait until they are let go. */
+/** A participant whose prepares wait until they are released. */
 class HoldingParticipant implements TransactionParticipant {
   private held: ((vote: Vote) => void)[] = [];
 
@@ -44,7 +44,7 @@ class HoldingParticipant implements TransactionParticipant {
   }
 }
 
-/** Holds 10,000 transactions in the middle of their prepares and looks at what the heap holds then. */
+/** Holds 10,000 transactions in the middle of their prepares, and measures the heap. */
 export async function measureRetained(): Promise<Retained> {
   const trio = [new HoldingParticipant(), new HoldingParticipant(), new HoldingParticipant()] as const;
   const app = await CoordinatorApplication.start([]);
@@ -83,10 +83,10 @@ export async function measureRetained(): Promise<Retained> {
   return retained;
 }
 
-/** @returns bytes a transaction, with everything collected that can be. */
+/** @returns bytes for each transaction, after a full collection. */
 async function heldBytes(contender: Contender, trio: readonly HoldingParticipant[]): Promise<number> {
   const bytes: number[] = [];
-  // The first time pays for what is made only once.
+  // The first round also pays for objects that are made only once.
   for (let repeat = 0; repeat <= REPEATS; repeat++) {
     const answers = Array.from({ length: IN_FLIGHT }, () => COMMITTED);
     const before = await collectedHeap();

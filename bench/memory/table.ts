@@ -1,7 +1,7 @@
 import { aligned, bytes, number } from '../framework/table.js';
 import type { InMemory } from './in-memory.js';
 
-/** What was measured in memory, for people. */
+/** Formats the measurements in memory for people. */
 export function inMemoryTable({ inMemory, retained, latency }: InMemory): string[] {
   const rows = inMemory.map((level) => [
     number.format(level.inFlight),

@@ -9,19 +9,19 @@ import { round } from '../framework/statistics.js';
 import type { Settings } from '../settings.js';
 import { CONTENDER_NAMES, type ContenderName } from './contenders.js';
 
-/** The numbers of transactions in flight that everything is measured at. */
+/** The measured numbers of transactions in flight. */
 export const LEVELS = [1, 100, 10_000] as const;
 
 /** Transactions a second at one number in flight. A ratio is the median of the ratios of the single rounds. */
 export interface Throughput {
   readonly inFlight: number;
   readonly floorTps: number;
-  /** The coordinator with everything it does by default, log level warn. */
+  /** The coordinator with its defaults, at log level warn. */
   readonly tps: number;
   readonly ratio: number;
-  /** The ratio by processor time, which a machine that has other things to do disturbs less. */
+  /** The ratio by processor time, which other work of the machine disturbs less. */
   readonly cpuRatio: number;
-  /** The same with the one log line at the end of each transaction. */
+  /** The same with the log line at the end of each transaction. */
   readonly tpsWithLine: number;
   readonly ratioWithLine: number;
   readonly cpuRatioWithLine: number;

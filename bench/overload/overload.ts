@@ -19,16 +19,16 @@ import { Tally } from './tally.js';
 
 const NAMES = ['first', 'second', 'third'] as const;
 const HUNG = 'hung';
-/** With each so many transactions comes one more, which names the participant that never answers, where there is one. */
+/** After this number of transactions comes one that names the participant which never answers, if the level has one. */
 const HUNG_EVERY = 20;
-/** As many as the server of `start:postgres` has. */
+/** The number of slots that the server of `start:postgres` has. */
 const PREPARED_TRANSACTIONS = 900;
-/** So many at once keep the databases busy, and none waits for long. */
+/** This number of transactions in flight keeps the databases busy, and none of them waits for long. */
 const BUSY_IN_FLIGHT = 48;
 const LOADS = [1, 2, 4] as const;
 const TICK_MS = 5;
 
-/** What is offered at one level. */
+/** The load at one level. */
 interface Level {
   readonly load: (typeof LOADS)[number];
   readonly hung: boolean;
@@ -36,7 +36,7 @@ interface Level {
 
 const LEVELS: readonly Level[] = [...LOADS.map((load) => ({ load, hung: false })), { load: 1, hung: true }];
 
-/** What came of one level in one round. */
+/** The result of one level in one round. */
 interface Sample {
   readonly offeredTps: number;
   readonly tally: Tally;
@@ -44,25 +44,25 @@ interface Sample {
   readonly heapGrowthMib: number;
 }
 
-/** How it goes at one load. */
+/** The results at one load. */
 export interface OverloadLevel {
-  /** How many times as many transactions arrive as were committed in the closed loop of the same round. */
+  /** The number of transactions that arrive, divided by the number that was committed in the closed loop of the same round. */
   readonly load: number;
-  /** Whether others arrive besides, one for each twenty, that name a participant which never answers. */
+  /** Whether for each twenty transactions one more arrives that names a participant which never answers. */
   readonly hung: boolean;
-  /** Without these. The median of the rounds. */
+  /** Transactions a second that arrive, without those. The median of the rounds. */
   readonly offeredTps: number;
-  /** Transactions committed a second in the steady state, while they go on to arrive: the median of the rounds. */
+  /** Transactions committed a second in the steady state, while others still arrive: the median of the rounds. */
   readonly goodput: number;
-  /** To the best of all levels. */
+  /** This rate, divided by the best of all levels. */
   readonly goodputOfBest: number;
   /** In all rounds. */
   readonly refused: number;
-  /** How long a caller that is refused waits for that; null when none was. */
+  /** How long a refused caller waits for its refusal; null when none was refused. */
   readonly refusalMsP99: number | null;
   /** Transactions that stalled, or whose callers were told that they are pending, in all rounds. */
   readonly stalled: number;
-  /** By how much the heap is larger after a round, after a full collection, in MiB: the most of all rounds. */
+  /** How much larger the heap is after a round and a full collection, in MiB: the most of all rounds. */
   readonly heapGrowthMib: number;
 }
 
@@ -114,7 +114,7 @@ async function measureLevels(
     const closed = await closedLoop(run, warmUpMs, sliceMs);
     committed += closed.committed;
     for (let turn = 0; turn < LEVELS.length; turn++) {
-      // Each level has every place in a round, so that what changes with time favours none.
+      // Each level has every position in a round, so that changes over time favour none of them.
       const level = LEVELS[(number + turn) % LEVELS.length]!;
       const heapBefore = heapUsed();
       const offeredTps = closed.goodput * level.load;
@@ -145,7 +145,7 @@ function levelsOf(samples: ReadonlyMap<Level, readonly Sample[]>): OverloadLevel
   });
 }
 
-/** As many as keep the databases busy, each followed by the next. */
+/** Keeps the databases busy: when one transaction ends, the next begins. */
 async function closedLoop(run: Runner, warmUpMs: number, sliceMs: number): Promise<Tally> {
   const tally = new Tally(warmUpMs, sliceMs);
   const lane = async (): Promise<void> => {
@@ -158,7 +158,7 @@ async function closedLoop(run: Runner, warmUpMs: number, sliceMs: number): Promi
   return tally;
 }
 
-/** They arrive at a fixed pace, whether those before them are done or not. */
+/** They arrive at a fixed pace, even if earlier ones have not ended. */
 async function openLoop(run: Runner, tps: number, tally: Tally, hung: boolean): Promise<Tally> {
   const begun: Promise<unknown>[] = [];
   for (let arrived = 0; tally.isOpen; await pause(TICK_MS)) {

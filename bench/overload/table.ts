@@ -1,7 +1,7 @@
 import { aligned, number } from '../framework/table.js';
 import type { OverloadLevel } from './overload.js';
 
-/** What was measured under more load than there is capacity for, for people. */
+/** Formats the measurements under overload for people. */
 export function overloadTable(levels: readonly OverloadLevel[]): string[] {
   const rows = levels.map((level) => [
     `${level.load} times${level.hung ? ', and some with a participant that hangs' : ''}`,

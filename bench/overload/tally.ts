@@ -1,19 +1,19 @@
 import { type Outcome, ParticipantSilentError, ServerBusyError } from '../../src/coordinator/index.js';
 
-/** What becomes of the transactions of one measurement. */
+/** Counts the outcomes of the transactions of one measurement. */
 export class Tally {
   committed = 0;
   pending = 0;
-  /** How long each caller that was refused waited for that. */
+  /** How long each refused caller waited for its refusal. */
   readonly refusalsMs: number[] = [];
   private committedInTime = 0;
   private readonly begunAt = performance.now();
 
   /**
-   * Transactions arrive in both.
+   * Transactions arrive during both times.
    *
-   * @param warmUpMs for how long what is committed does not count yet.
-   * @param windowMs for how long it counts after that.
+   * @param warmUpMs for how long commits do not count yet.
+   * @param windowMs for how long they count after that.
    */
   constructor(
     private readonly warmUpMs: number,
@@ -34,8 +34,8 @@ export class Tally {
   }
 
   /**
-   * @returns whether it was refused before anything started: for lack of room, or because a participant is silent.
-   * @throws what is neither an outcome nor such a refusal.
+   * @returns whether the error is a refusal before the start: for lack of room, or because a participant is silent.
+   * @throws any other error.
    */
   async count(running: Promise<Outcome>): Promise<boolean> {
     const begunAt = performance.now();

@@ -3,7 +3,7 @@ import { seededRandom } from '../framework/statistics.js';
 
 /** Accounts in each of the three databases. */
 export const COLD_ROWS = 100_000;
-/** So few of them are used when many want the same. */
+/** The number of accounts in use when many transactions want the same ones. */
 export const HOT_ROWS = 10;
 
 /** The work of each transaction in each of the three databases, for every contender. */
@@ -15,13 +15,13 @@ export type RowCounts = readonly [number, number, number];
 /** One account in each database. */
 export type Accounts = readonly [number, number, number];
 
-/** @returns how many rows are used when so many of the databases are hot. */
+/** @returns how many rows are in use, if this number of databases has few of them. */
 export function rowCounts(hotDatabases: 0 | 1 | 3): RowCounts {
   const others = hotDatabases === 3 ? HOT_ROWS : COLD_ROWS;
   return [hotDatabases === 0 ? COLD_ROWS : HOT_ROWS, others, others];
 }
 
-/** @returns a function that draws the accounts of one transaction after the other, the same for the same seed. */
+/** @returns a function that draws the accounts of each transaction. The same seed gives the same accounts. */
 export function accountsDrawn(seed: number, [first, second, third]: RowCounts): () => Accounts {
   const random = seededRandom(seed);
   const oneOf = (rows: number): number => 1 + Math.floor(random() * rows);
@@ -55,10 +55,10 @@ export async function openDatabases(server: PostgresServer): Promise<TestDatabas
 }
 
 /**
- * Looks at what all contenders have left behind.
+ * Checks the data that all contenders have left.
  *
  * @param transactions how many were committed.
- * @throws when one of them was not run in each database, once, or a branch is still prepared.
+ * @throws Error when one of them did not change each database exactly once, or a branch is still prepared.
  */
 export async function checkWhole(databases: readonly TestDatabase[], transactions: number): Promise<void> {
   for (const database of databases) {

@@ -1,6 +1,6 @@
 import type { Contender } from '../framework/contender.js';
 
-/** For transactions of which some are refused, as they must be: each of those is followed by another one. */
+/** For transactions of which some are refused on purpose: after a refused one, another one is run in its place. */
 export function beyondRefusals(contender: Contender): Contender {
   return {
     ...contender,

@@ -7,7 +7,7 @@ import { type Pools, closeAll, updateOf } from './plain.js';
 
 const COMMITTED = { status: 'committed' } as const;
 
-/** Keeps a decision before the commits leave, and lets it go after the last. */
+/** Keeps a decision before the commits are sent, and drops it after the last one. */
 interface Decisions {
   append(decision: CommitDecision): void | Promise<void>;
   end(transactionId: string): void | Promise<void>;
@@ -17,8 +17,8 @@ interface Decisions {
 const NOWHERE: Decisions = { append: () => {}, end: () => {}, close: () => {} };
 
 /**
- * Two-phase commit as one would write it for these three databases: each phase is one round trip to each. Nothing is
- * undone when a prepare fails, nothing is repeated, and no process completes what a crash leaves behind.
+ * Two-phase commit as a team would write it by hand for these three databases: each phase is one round trip to each database. No
+ * failed prepare is undone, no call is repeated, and no process completes transactions after a crash.
  */
 export function byHandOver(pools: Pools, draw: () => Accounts, decisions: Decisions = NOWHERE): Contender {
   let sequence = 0;

@@ -9,7 +9,7 @@ import {
 import { round } from '../framework/statistics.js';
 import { KINDS, type Kind } from './contenders.js';
 
-/** The numbers of transactions in flight that everything is measured at. */
+/** The measured numbers of transactions in flight. */
 export const LEVELS = [1, 16, 64] as const;
 
 /** Transactions a second at one number in flight. A ratio is the median of the ratios of the single rounds. */
@@ -28,10 +28,10 @@ export interface ColdLevel {
   readonly grouped: Compared;
 }
 
-/** The coordinator, with its participants written in one of two ways, and what it is compared with. */
+/** The coordinator, with its participants written in one of two ways, and the contenders that it is compared with. */
 export interface Compared {
   readonly tps: number;
-  /** To three plain transactions, statement by statement. */
+  /** Divided by the rate of three plain transactions, statement by statement. */
   readonly ratioToPlain: number;
   readonly ratioToPlainOneTrip: number;
   readonly ratioToByHand: number;
@@ -39,7 +39,7 @@ export interface Compared {
   readonly timesDbos: number;
 }
 
-/** @param runners those of other contenders are left alone. */
+/** @param runners the runners of all contenders. Those of other contenders are not used. */
 export async function measureCold(
   runners: readonly ContenderRunner<string>[],
   settings: RoundSettings,

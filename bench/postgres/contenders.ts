@@ -7,7 +7,7 @@ import { plainInOneTripOver, plainOver, poolsOf } from './plain.js';
 import { beyondRefusals } from './beyond-refusals.js';
 import { untilCommitted } from './until-committed.js';
 
-/** Who is compared. */
+/** The names of the contenders. */
 export const KINDS = [
   'plain',
   'plain-one-trip',
@@ -21,18 +21,18 @@ export const KINDS = [
 ] as const;
 export type Kind = (typeof KINDS)[number];
 
-/** Where a contender finds what it needs. */
+/** The resources of a contender. */
 export interface PostgresSetup {
-  /** A coordinator is called so: two of one name would take each other's branches for their own. */
+  /** The name of the coordinator. Two coordinators of one name would take each other's branches for their own. */
   readonly name: string;
   readonly kind: Kind;
   readonly urls: readonly string[];
   /** The database in which DBOS keeps its workflows. */
   readonly systemUrl: string;
-  /** Where decisions are kept. */
+  /** The folder in which decisions are kept. */
   readonly folder: string;
   readonly seed: number;
-  /** In how many databases there are only few rows, so that transactions get in each other's way. */
+  /** The number of databases with few rows, in which transactions conflict. */
   readonly hotDatabases: 0 | 1 | 3;
   /** How many of the transactions one database refuses, from 0 to 1. */
   readonly refusedShare: number;
@@ -73,7 +73,7 @@ async function contenderOf({
     case 'coordinator-grouped':
       return coordinatorOver(name, AccountsBatchParticipant, urls, draw, folder, { grouped: true });
     case 'dbos': {
-      // It patches what it finds, so it is there only where it is measured.
+      // DBOS patches other modules, so it is loaded only in the process that measures it.
       const { dbosOver } = await import('./dbos.js');
       return dbosOver(poolsOf(urls), draw, systemUrl);
     }

@@ -5,19 +5,19 @@ import { type Pools, closeAll } from './plain.js';
 
 const COMMITTED = { status: 'committed' } as const;
 const STEPS = ['first', 'second', 'third'] as const;
-/** As many as all other contenders have to one database, and the connections of DBOS's own to spare. */
+/** The connections that each other contender has to one database, and some more for DBOS itself. */
 const SYSTEM_CONNECTIONS = 16;
 
 /**
- * The same updates as three steps of a durable workflow, one after the other. Each step is committed by itself, and a
- * checkpoint of the workflow after it: a crash in between repeats the update.
+ * The same updates as three steps of a durable workflow, one after the other. Each step is committed by itself, and then a
+ * checkpoint of the workflow: a crash in between repeats the update.
  */
 export async function dbosOver(
   pools: Pools,
   draw: () => Accounts,
   systemDatabaseUrl: string,
 ): Promise<Contender> {
-  // It queries a connection before its pool hands that out, of which pg warns once in each process.
+  // It queries a connection before its pool hands the connection out. pg warns of that once in each process.
   process.noDeprecation = true;
   DBOS.setConfig({
     name: 'benchmark',

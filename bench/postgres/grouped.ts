@@ -4,12 +4,12 @@ import { round } from '../framework/statistics.js';
 import type { ColdLevel } from './cold.js';
 import type { HotLevel } from './hot.js';
 
-/** Groups of which one database refuses some transactions. */
+/** Groups in which one database refuses some transactions. */
 export const REFUSED_NAME = 'coordinator-grouped-refused';
 export const REFUSED_SHARE = 0.05;
 const REFUSED_IN_FLIGHT = 64;
 
-/** Transactions in groups, and three plain transactions over the same rows, of which none is refused. */
+/** Transactions in groups, compared with three plain transactions over the same rows, of which none is refused. */
 export interface GroupedLevel {
   readonly inFlight: number;
   readonly rows: 'cold' | 'hot';
@@ -23,7 +23,7 @@ export interface GroupedLevel {
   readonly abortsPerCommit: number;
 }
 
-/** @param runners of plain transactions over all rows, and of {@link REFUSED_NAME}; others are left alone. */
+/** @param runners of plain transactions over all rows, and of {@link REFUSED_NAME}. Others are not used. */
 export async function measureGrouped(
   runners: readonly ContenderRunner<string>[],
   cold: readonly ColdLevel[],
@@ -34,7 +34,7 @@ export async function measureGrouped(
   const rates = await interleavedRounds(REFUSED_IN_FLIGHT, both, settings);
   const [plain, refused] = [rates.plain, rates[REFUSED_NAME]];
   const levels: GroupedLevel[] = [];
-  // Any other end than a commit or an expected refusal ends the measurement, but with few rows.
+  // With many rows, any end but a commit or an expected refusal ends the measurement.
   const none = { refusedShare: 0, abortsPerCommit: 0 };
   for (const { inFlight, plainTps, grouped } of cold) {
     levels.push({ ...none, inFlight, rows: 'cold', plainTps, tps: grouped.tps, ratio: grouped.ratioToPlain });

@@ -3,7 +3,7 @@ import type { Kind } from './contenders.js';
 const NOT_ATOMIC = 'not atomic together: a refusal or a crash leaves some of the three changed';
 const ATOMIC = 'all three or none, through crashes: repeats, recovery and orphans are seen to';
 
-/** What a caller gets for its time: the figures of one are to be read with this beside them. */
+/** What a contender guarantees. Read its figures together with this. */
 export const GUARANTEES: Readonly<Record<Kind, string>> = {
   plain: NOT_ATOMIC,
   'plain-one-trip': NOT_ATOMIC,

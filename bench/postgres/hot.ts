@@ -17,7 +17,7 @@ export const HOT_KINDS = [
   'coordinator-grouped',
 ] as const;
 type HotKind = (typeof HOT_KINDS)[number];
-/** In how many databases there are few rows. Only with more than one can two transactions wait for each other. */
+/** In how many databases there are few rows. Two transactions can wait for each other only if there is more than one. */
 export const HOT_DATABASES = [1, 3] as const;
 type HotDatabases = (typeof HOT_DATABASES)[number];
 export type HotName = `${HotKind}-hot-${HotDatabases}`;
@@ -33,7 +33,7 @@ export const HOT_LEVELS = [16, 64] as const;
 /** The same with few rows. */
 export interface HotLevel {
   readonly inFlight: number;
-  /** In so many of the three databases rows are few. */
+  /** The number of databases with few rows, of three. */
   readonly hotDatabases: number;
   readonly plain: HotCompared;
   readonly interactive: HotCompared;
@@ -46,9 +46,9 @@ export interface HotLevel {
 
 export interface HotCompared {
   readonly tps: number;
-  /** To the same contender with many rows. */
+  /** Divided by the rate of the same contender with many rows. */
   readonly ratioToCold: number;
-  /** To three plain transactions over the same few rows. */
+  /** Divided by the rate of three plain transactions over the same few rows. */
   readonly ratioToPlain: number;
   /** Attempts that were aborted and tried again, for each transaction that was committed. */
   readonly abortedPerCommit: number;
@@ -56,7 +56,7 @@ export interface HotCompared {
   readonly longestPauseMs: number;
 }
 
-/** @param runners those of other contenders are left alone. */
+/** @param runners the runners of all contenders. Those of other contenders are not used. */
 export async function measureHot(
   runners: readonly ContenderRunner<string>[],
   settings: RoundSettings,

@@ -12,7 +12,7 @@ export function poolsOf(urls: readonly string[]): Pools {
   return urls.map((connectionString) => new Pool({ connectionString, max: CONNECTIONS })) as unknown as Pools;
 }
 
-/** Three plain transactions at once, statement by statement. When one fails the others stay as they are. */
+/** Three plain transactions at the same time, statement by statement. If one fails, the others stay committed. */
 export function plainOver(pools: Pools, draw: () => Accounts): Contender {
   return overEach('plain', pools, draw, async (pool, account) => {
     const client = await pool.connect();
@@ -26,14 +26,14 @@ export function plainOver(pools: Pools, draw: () => Accounts): Contender {
   });
 }
 
-/** The same with all statements of a transaction in one round trip: the most that the server can do. */
+/** The same with all statements of a transaction in one round trip: the fastest that the server can be. */
 export function plainInOneTripOver(pools: Pools, draw: () => Accounts): Contender {
   return overEach('plain-one-trip', pools, draw, (pool, account) =>
     pool.query(`BEGIN; ${updateOf(account)}; COMMIT`),
   );
 }
 
-/** The update as it can stand among other statements, where there are no parameters. */
+/** The update as text among other statements, without parameters. */
 export function updateOf(account: number): string {
   return UPDATE.replace('$1', String(account));
 }

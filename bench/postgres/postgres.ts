@@ -13,21 +13,21 @@ import { withServer } from './server.js';
 type Name = Kind | HotName | typeof REFUSED_NAME;
 const NAMES: readonly Name[] = [...KINDS, ...HOT_NAMES, REFUSED_NAME];
 
-/** Transactions are so slow here that a contender needs more time than elsewhere until its code is compiled. */
+/** Transactions are slow here, so a contender needs more time than elsewhere until its code is compiled. */
 const COMPILED_IN_FLIGHT = 16;
 
 /** Three branches in three databases of one server. */
 export interface Postgres {
   readonly version: string;
-  /** How long it takes to make a few bytes durable where the decisions are, in milliseconds. */
+  /** How long a flush of a few bytes takes in the folder of the decisions, in milliseconds. */
   readonly flushMs: number;
   readonly coldRows: number;
   readonly hotRows: number;
   readonly cold: readonly ColdLevel[];
   readonly hot: readonly HotLevel[];
-  /** What groups come to, with many rows, with few, and with some that are refused. */
+  /** The results of groups: with many rows, with few, and with some refused transactions. */
   readonly grouped: readonly GroupedLevel[];
-  /** What a caller of each contender may rely on: it is not the same. */
+  /** What the caller of each contender may rely on. The contenders differ in this. */
   readonly guarantees: Readonly<Record<Kind, string>>;
 }
 

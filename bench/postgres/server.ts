@@ -1,6 +1,6 @@
 import type { PostgresServer } from '../../test/support/postgres/server.js';
 
-/** PostgreSQL cannot be had here, so there is nothing to measure. */
+/** PostgreSQL is not available on this machine, so there is nothing to measure. */
 export class PostgresUnavailableError extends Error {
   constructor(cause: unknown) {
     super(`PostgreSQL could not be started: ${cause instanceof Error ? cause.message : String(cause)}`, {
@@ -10,20 +10,20 @@ export class PostgresUnavailableError extends Error {
   }
 }
 
-/** Every contender has its connections open all the time, though only one is at work. */
+/** Every contender keeps its connections open all the time, although only one contender is at work. */
 const SETTINGS = {
-  // The measured work is durable: every contender waits for the disk as in production.
+  // The measured work is durable: every contender waits for the disk, as in production.
   fsync: 'on',
   max_connections: 1_000,
   max_prepared_transactions: 600,
   shared_buffers: '256MB',
-  // A checkpoint in the middle would slow the contender that runs then.
+  // A checkpoint during a measurement would slow down the contender that runs at that moment.
   max_wal_size: '4GB',
   checkpoint_timeout: '30min',
 };
 
 /**
- * Starts a server, hands it to a measurement, and stops and deletes it whatever becomes of that.
+ * Starts a server, passes it to a measurement, and always stops and deletes it afterwards.
  *
  * @throws PostgresUnavailableError when it does not start.
  */

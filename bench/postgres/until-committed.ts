@@ -1,9 +1,9 @@
 import type { Contender } from '../framework/contender.js';
 
-/** With no commit for so long the contender does not get in its own way: it stands still. */
+/** After this time without a commit the contender is not slow but stuck. */
 const STANDSTILL_MS = 30_000;
 
-/** Transactions over the same rows have stopped each other for good. */
+/** Transactions over the same rows have stopped each other permanently. */
 export class StandstillError extends Error {
   constructor(contender: string) {
     super(`${contender} has committed nothing for ${STANDSTILL_MS / 1000} seconds`);
@@ -12,8 +12,8 @@ export class StandstillError extends Error {
 }
 
 /**
- * For transactions that want the same rows: one that is aborted is tried again until it is committed, as its caller
- * would do, and what that takes is counted.
+ * For transactions that want the same rows: an aborted one is tried again until it is committed, as its caller would do. It
+ * counts the attempts.
  */
 export function untilCommitted(contender: Contender): Contender {
   const watch = new CommitWatch();
@@ -43,7 +43,7 @@ class CommitWatch {
   private running = 0;
   private committedAt = performance.now();
 
-  /** While no worker runs nothing can be committed, and that is not a pause. */
+  /** While no worker runs there can be no commit, and this does not count as a pause. */
   begun(): void {
     if (this.running++ === 0) this.committedAt = performance.now();
   }

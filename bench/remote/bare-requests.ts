@@ -19,11 +19,11 @@ import {
 export interface BareRequest {
   readonly id: string;
   readonly work: Work;
-  /** Makes the body as long as the message of a coordinator with one call. */
+  /** Fills the body to the length of a message of the coordinator with one call. */
   readonly rest: string;
 }
 
-/** What a bare service answers. */
+/** The answer of a bare service. */
 export interface BareAnswer {
   readonly id: string;
   readonly kind: 'vote' | 'done';
@@ -37,8 +37,8 @@ const ID = 'benchmark.000000000000.1.';
 type Send = (request: BareRequest) => Promise<BareAnswer>;
 
 /**
- * The floor: the same three requests in two rounds of `Promise.all`, as a team would write them by hand without a
- * coordinator. No time-out, no retry, nothing is undone when one of them fails.
+ * The floor: the same three requests in two rounds of `Promise.all`, as a team would write them by hand without a coordinator.
+ * There is no time-out and no retry, and nothing is undone when one of them fails.
  */
 export function bareRequests(transport: TransportName, addresses: Addresses): Contender {
   const { senders, close } = reach(transport, addresses);
@@ -65,7 +65,7 @@ function reach(transport: TransportName, addresses: Addresses): Reached {
 }
 
 function overHttp(addresses: Addresses): Reached {
-  // Connections are kept open, and there are as many as are needed at the same time.
+  // Connections are kept open, as many as the requests need at the same time.
   const agents = SERVICE_NAMES.map(() => new Agent({ keepAlive: true }));
   return {
     senders: (step) =>
@@ -92,7 +92,7 @@ function overNest(transport: Exclude<MicroserviceName, 'grpc'>, addresses: Addre
   };
 }
 
-/** What a service of bare requests has over gRPC. Its fields are texts. */
+/** The interface of a service of bare requests over gRPC. Its fields are texts. */
 type BareService = Record<'prepare' | 'commit', (request: object) => Observable<BareAnswer>>;
 
 function overGrpc(addresses: Addresses): Reached {
@@ -118,7 +118,7 @@ function requestOf(id: string, index: number): BareRequest {
   return { id, work: WORK, rest: RESTS[index]! };
 }
 
-/** @returns so many characters that a bare request is as long as a message of the coordinator. */
+/** @returns the characters that make a bare request as long as a message of the coordinator. */
 function restOf(branchId: ServiceName): string {
   const id = `${ID}1`;
   const call = encodeCall({

@@ -8,11 +8,11 @@ import { bareRequests } from './bare-requests.js';
 import { type Addresses, SERVICE_NAMES, TOKEN, patternOf } from './services.js';
 import { type TransportName, clientOf, grpcClientOf } from './transports.js';
 
-/** Who is compared. */
+/** The names of the contenders. */
 export const CONTENDER_NAMES = ['floor', 'coordinator'] as const;
 export type ContenderName = (typeof CONTENDER_NAMES)[number];
 
-/** Where a contender finds its services. */
+/** The addresses of the services. */
 export interface RemoteSetup {
   readonly transport: TransportName;
   readonly addresses: Addresses;

@@ -12,12 +12,12 @@ import { CONTENDER_NAMES, type ContenderName, type RemoteSetup } from './contend
 import { withServices } from './service-processes.js';
 import { TRANSPORT_NAMES, type TransportName, isMeasurable, withBroker } from './transports.js';
 
-/** The numbers of transactions in flight that everything is measured at. */
+/** The measured numbers of transactions in flight. */
 export const LEVELS = [1, 16, 100] as const;
-/** So much of the lower rate arrives while latencies are measured: both can take it. */
+/** While latencies are measured, this share of the lower rate arrives: both contenders can take it. */
 const PACED_SHARE = 0.5;
 
-/** The coordinator against the bare requests, over one transport at one number in flight. */
+/** The coordinator compared with the bare requests, over one transport at one number in flight. */
 export interface RemoteLevel {
   readonly transport: TransportName;
   readonly inFlight: number;
@@ -30,7 +30,7 @@ export interface RemoteLevel {
   readonly cpuRatio: number;
   /** How many arrive in a second while latencies are measured: half of the lower rate. */
   readonly pacedTps: number;
-  /** How long a transaction takes then, in milliseconds: the median. */
+  /** How long a transaction takes at that pace, in milliseconds: the median. */
   readonly floorMsP50: number;
   readonly msP50: number;
   /** The median of the differences of the single rounds. */
@@ -94,7 +94,7 @@ async function measureLevels(
   settings: RemoteSettings,
 ): Promise<RemoteLevel[]> {
   const { compileMs, compileAloneMs, sliceMs, pacedRounds: count, pacedMs } = settings;
-  // With many in flight the coordinator sends few messages, so the code that handles one is compiled with one in flight.
+  // With many in flight the coordinator sends few messages. So the code that handles one message is warmed up with one in flight.
   for (const runner of runners) {
     await runner.warmUp(1, compileAloneMs, sliceMs);
     await runner.warmUp(Math.max(...levels), compileMs, sliceMs);

@@ -22,7 +22,7 @@ const [, , transport, kind, name, brokerPort] = process.argv as [
 ];
 
 const SERVICE = Symbol('SERVICE');
-/** The participants look at nothing of a branch, so one serves for all. */
+/** The participants do not look at the branch, so one of them serves for all. */
 const BRANCH = bareBranch(WORK);
 const PATTERN = patternOf(kind, name);
 
@@ -32,7 +32,7 @@ function OnStep(step: 'prepare' | 'commit'): MethodDecorator {
   return GrpcMethod(BARE_SERVICE, step === 'prepare' ? 'Prepare' : 'Commit');
 }
 
-/** What a team writes by hand: a route for each step. Nothing is checked, and nothing is remembered. */
+/** A service as teams write it by hand: a route for each step. It checks nothing and remembers nothing. */
 @Controller()
 class BareController {
   constructor(@Inject(SERVICE) private readonly service: TransactionParticipant<Work>) {}
@@ -77,7 +77,7 @@ const app = await NestFactory.create<NestFastifyApplication>(
   { logger: ['warn', 'error', 'fatal'] },
 );
 
-/** @returns where the service is reached. */
+/** @returns the address of the service. */
 async function start(): Promise<string> {
   if (transport === 'http') {
     await app.listen(0, '127.0.0.1');
@@ -91,6 +91,6 @@ async function start(): Promise<string> {
 }
 
 const address = await start();
-// When the measuring process is gone, nothing is left to do here.
+// When the measuring process is gone, this process has nothing left to do.
 process.on('disconnect', () => process.exit());
 process.send!(address);

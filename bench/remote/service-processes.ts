@@ -3,14 +3,14 @@ import { once } from 'node:events';
 import { type Addresses, SERVICE_NAMES, type ServiceKind } from './services.js';
 import type { TransportName } from './transports.js';
 
-/** Services end with the measuring process, however that ends. */
+/** Services end with the measuring process, however it ends. */
 const children = new Set<ChildProcess>();
 process.prependListener('exit', () => {
   for (const child of children) child.kill('SIGKILL');
 });
 
 /**
- * Hands the addresses of three services, each in a process of its own, to a measurement, and ends them after it.
+ * Starts three services, each in a process of its own, passes their addresses to a measurement, and ends them after it.
  *
  * @param brokerPort the port of the broker, for a transport that has one.
  */

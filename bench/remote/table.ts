@@ -7,7 +7,7 @@ const ADDED_MS = 0.2;
 const AT = 100;
 const TARGETED: ReadonlySet<TransportName> = new Set(['http', 'tcp'] as const);
 
-/** What was measured with participants in other processes, for people. */
+/** Formats the measurements with participants in other processes for people. */
 export function remoteTable(levels: readonly RemoteLevel[]): string[] {
   const rows = levels.map((level) => [
     level.transport,

@@ -13,12 +13,12 @@ import { natsServer, rabbitMq, redisServer } from '../../test/transports/support
 import type { Broker } from '../../test/transports/support/rig.js';
 import type { ServiceKind } from './services.js';
 
-/** How services are reached: HTTP, or a transport of Nest. */
+/** The ways to reach services: HTTP, or a transport of Nest. */
 export const TRANSPORT_NAMES = ['http', 'tcp', 'grpc', 'nats', 'redis', 'rabbitmq'] as const;
 export type TransportName = (typeof TRANSPORT_NAMES)[number];
 export type MicroserviceName = Exclude<TransportName, 'http'>;
 
-/** Those that need a server between the processes. */
+/** The transports that need a broker between the processes. */
 const BROKERS = {
   nats: { create: natsServer, isThere: () => answers('nats-server') },
   redis: { create: redisServer, isThere: () => answers('redis-server') },
@@ -46,7 +46,7 @@ function messageOf(...names: readonly string[]): {
   };
 }
 
-/** The services of the bare requests over gRPC, as a .proto file would say it. */
+/** The services of the bare requests over gRPC, as a .proto file. */
 export const BARE_SERVICE = 'Bare';
 const BARE_HOST: GrpcOptions['options'] = {
   package: 'bench',
@@ -68,7 +68,7 @@ export async function withBroker<Result>(
   transport: TransportName,
   measure: (port: number | undefined) => Promise<Result>,
 ): Promise<Result> {
-  // The compiler leaves it where it is.
+  // The compiler does not copy the file, so it is read from the sources.
   if (transport === 'grpc') copyFileSync('src/microservices/participant-host.proto', GRPC_HOST.protoPath);
   if (!hasBroker(transport)) return measure(undefined);
   const broker = await BROKERS[transport].create();

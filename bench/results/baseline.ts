@@ -5,10 +5,10 @@ import type { Report } from '../report.js';
 import { PARTS, type Part } from '../settings.js';
 import { figuresOf } from './figures.js';
 
-/** Where the committed baseline is, from the root of the repository. */
+/** The path of the committed baseline, from the root of the repository. */
 export const BASELINE_FILE = 'bench/baseline.json';
 
-/** Why a part is missing that was left out on purpose. */
+/** Why a part was left out on purpose. */
 export const NOT_ASKED = 'not asked for';
 
 const machineSchema = z.strictObject({
@@ -20,7 +20,7 @@ const machineSchema = z.strictObject({
 });
 
 const partSchema = z.strictObject({
-  /** Which run the figures come from: a command, or where they were published. */
+  /** The run that gave the figures: a command, or the place where they were published. */
   from: z.string(),
   commit: z.string(),
   measuredAt: z.iso.datetime(),
@@ -36,7 +36,7 @@ const baselineSchema = z.strictObject({
 /** The figures that a run is compared with. Each part has its own run, since each can be measured alone. */
 export type Baseline = z.infer<typeof baselineSchema>;
 
-/** A baseline or a run cannot be read, or no baseline can be made from this run. */
+/** A baseline or a run cannot be read, or this run cannot become a baseline. */
 export class BaselineError extends Error {}
 
 /** @throws BaselineError when it is damaged. */
@@ -53,8 +53,8 @@ export function parseBaseline(text: string): Baseline {
 }
 
 /**
- * @param before keeps the parts that the run has not measured.
- * @throws BaselineError for a quick run, or for one of no known commit.
+ * @param before its parts stay where the run has measured none.
+ * @throws BaselineError for a quick run, or for a run of an unknown commit.
  */
 export function baselineFrom(report: Report, before: Baseline): Baseline {
   const { quick, commit, measuredAt, machine } = report;
@@ -93,7 +93,7 @@ export async function writeBaseline(baseline: Baseline): Promise<void> {
   await writeFile(BASELINE_FILE, await format(JSON.stringify(baseline, null, 2), options));
 }
 
-/** @returns the parts of which a report has figures or says why it has none, without those that were not asked for. */
+/** @returns the parts of a report that have figures, or a reason why they have none. Parts that were not asked for are left out. */
 export function askedParts({ notMeasured }: Report): Part[] {
   return PARTS.filter((part) => notMeasured[part] !== NOT_ASKED);
 }

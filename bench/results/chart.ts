@@ -1,4 +1,4 @@
-/** One bar of a chart, and what it should reach. */
+/** One bar of a chart, and its target. */
 export interface Bar {
   readonly label: string;
   readonly value: number;
@@ -18,7 +18,7 @@ const TICKS = 5;
 /**
  * Draws horizontal bars, with a line at 1 and a mark at each target.
  *
- * @param note stands below the title.
+ * @param note the text below the title.
  * @returns SVG that is readable on light and dark pages.
  */
 export function barChart(title: string, note: string, bars: readonly Bar[]): string {
@@ -70,7 +70,7 @@ function row({ label, value, target }: Bar, y: number, x: (value: number) => num
   );
 }
 
-/** @returns the distance of two ticks, so that five of them reach the highest value: 1, 2 or 5 times a power of ten. */
+/** @returns the distance between two ticks, so that five ticks reach the highest value: 1, 2 or 5 times a power of ten. */
 function stepFor(most: number): number {
   const power = 10 ** Math.floor(Math.log10(most / TICKS));
   return [1, 2, 5, 10].map((times) => times * power).find((step) => step * TICKS >= most)!;

@@ -3,7 +3,7 @@ import type { Report } from '../report.js';
 import { type Baseline, askedParts } from './baseline.js';
 import { type Figure, type Tolerance, figuresOf } from './figures.js';
 
-/** So many times the tolerance applies to a quick run, whose figures are rough. */
+/** The tolerance is multiplied by this for a quick run, whose figures are rough. */
 const QUICK_TIMES = 3;
 
 export interface Compared {
@@ -12,14 +12,14 @@ export interface Compared {
   readonly verdict: 'worse' | 'same' | 'better';
 }
 
-/** A run against the baseline. */
+/** The comparison of a run with the baseline. */
 export interface Comparison {
   readonly compared: readonly Compared[];
-  /** What the baseline has not yet. It is no failure. */
+  /** The figures that the baseline does not have yet. This is no failure. */
   readonly unknown: readonly Figure[];
   /** Keys of the baseline that this run should have measured. A quick run leaves some out. */
   readonly missing: readonly string[];
-  /** Why the run does not pass, one sentence each; empty when it passes. */
+  /** Why the run fails, one sentence each; empty when it passes. */
   readonly failures: readonly string[];
 }
 
@@ -46,13 +46,13 @@ export function compare(report: Report, { parts }: Baseline): Comparison {
   return { compared, unknown, missing, failures };
 }
 
-/** How far from the earlier figure another one may be, in the unit of the figure. */
+/** How far a figure may be from the earlier one, in the unit of the figure. */
 export function marginOf(before: number, tolerance: Tolerance, times: number): number {
   return 'share' in tolerance ? before * tolerance.share * times : tolerance.absolute * times;
 }
 
 function verdictOn({ value, better, tolerance }: Figure, before: number, times: number): Compared['verdict'] {
-  // A figure that is not a number, such as the ratio to a rate of nothing, is never as good as one that is.
+  // A figure that is not a number, such as a ratio to a rate of 0, is always worse than a number.
   if (!Number.isFinite(value)) return 'worse';
   const margin = marginOf(before, tolerance, times);
   const gain = better === 'higher' ? value - before : before - value;
@@ -70,7 +70,7 @@ function missed(key: string): string {
   return `${key} is in the baseline and was not measured. Install what it needs, or write a new baseline.`;
 }
 
-/** What came of the comparison, for people. */
+/** Formats the comparison for people. */
 export function comparisonTable({ compared, unknown, missing, failures }: Comparison): string {
   const rows = compared.map(({ figure: { key, value }, before, verdict }) => [
     key,

@@ -3,26 +3,26 @@ import type { HotCompared } from '../postgres/hot.js';
 import type { Report } from '../report.js';
 import type { Part } from '../settings.js';
 
-/** How far a figure may be from an earlier one before it counts as worse. */
+/** How much worse than an earlier figure a figure may be. */
 export type Tolerance = { readonly share: number } | { readonly absolute: number };
 
-/** One figure of a run that another run can be compared with: a ratio, or a count that does not depend on the machine. */
+/** One figure of a run that can be compared with that of another run: a ratio, or a count that does not depend on the machine. */
 export interface Figure {
   readonly part: Part;
-  /** Names it in the baseline. It never changes. */
+  /** Its name in the baseline, which never changes. */
   readonly key: string;
-  /** What it is, for people. */
+  /** Its description, for people. */
   readonly title: string;
   readonly value: number;
   readonly better: 'higher' | 'lower';
   readonly tolerance: Tolerance;
-  /** What it should reach, where the project has a target. */
+  /** The target of the project for it, if there is one. */
   readonly target?: number;
 }
 
 /**
- * By how much a figure may be worse than the baseline. They are chosen by hand: wider where two runs of one commit differ
- * more, because a disk, a network or a queue takes part.
+ * By how much a figure may be worse than the baseline. The tolerances are chosen by hand. They are larger where two runs of one
+ * commit differ more, because a disk, a network or a queue takes part.
  */
 export const TOLERANCES = {
   memory: { share: 0.1 },
@@ -40,7 +40,7 @@ export const TOLERANCES = {
 
 const COMMAS = new Intl.NumberFormat('en');
 
-/** @returns every figure of a run that can be compared; none of a part that was not measured. */
+/** @returns every figure of a run that can be compared, but none of a part that was not measured. */
 export function figuresOf(report: Report): Figure[] {
   return [
     ...memoryFigures(report),
@@ -164,7 +164,7 @@ const KIND_TITLES: Readonly<Record<PostgresKind, string>> = {
   grouped: 'groups',
 };
 
-/** Targets against three plain transactions, by kind and number in flight. */
+/** Targets in relation to three plain transactions, by kind and number in flight. */
 const PLAIN_TARGETS: Readonly<Record<string, number>> = {
   'interactive.16': 0.65,
   'batch.16': 0.75,

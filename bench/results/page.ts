@@ -5,7 +5,7 @@ import { NOT_ASKED, commandFor } from './baseline.js';
 import { barChart } from './chart.js';
 import { type Figure, figuresOf } from './figures.js';
 
-/** Above this load, other work has taken processor time from what was measured. */
+/** If the load was higher than this, other work has taken processor time from the measurements. */
 const QUIET_LOAD = 0.5;
 
 const TITLES: Readonly<Record<Part, string>> = {
@@ -17,7 +17,7 @@ const TITLES: Readonly<Record<Part, string>> = {
   overload: 'More load than there is capacity for',
 };
 
-/** What a reader must know before believing the figures of a part. */
+/** A warning to the reader about the figures of a part. */
 const CAVEATS: Readonly<Record<Part, string>> = {
   memory:
     'The participants do nothing, so that the coordinator is all that is measured. With real participants it is a small part of the time.',
@@ -31,16 +31,16 @@ const CAVEATS: Readonly<Record<Part, string>> = {
     'The callers run in the process of the coordinator, on the same cores as the databases. Refused callers do not come back.',
 };
 
-/** A file that belongs to a page, by its path. */
+/** A file that belongs to a page, with its path. */
 export interface PageFile {
   readonly path: string;
   readonly content: string;
 }
 
 /**
- * Makes a page from a run, so that every figure in it comes from a command.
+ * Makes a page from a run, so that every figure on it comes from a command.
  *
- * @param path where the page will be. Its charts are in the folder `images` beside it.
+ * @param path the path of the page. Its charts are in the folder `images` beside it.
  * @returns the page in Markdown, which is not formatted yet, and its charts.
  */
 export function pageOf(report: Report, path: string): { page: PageFile; charts: PageFile[] } {
@@ -128,7 +128,7 @@ function chartOf(part: Part, figures: readonly Figure[]): string {
   return barChart(TITLES[part], 'Dashed: 1. Red: the target, where there is one.', bars);
 }
 
-/** What the benchmark prints of one part, without the line on the machine. */
+/** The output of the benchmark for one part, without the line about the machine. */
 function outputOf(report: Report, part: Part): string {
   const [, ...sections] = tableOf(onlyPart(report, part)).split('\n\n');
   return sections.join('\n\n').trimEnd();

@@ -9,7 +9,7 @@ import { pageOf } from './page.js';
 
 /**
  * @returns the report that `--json` has printed into a file.
- * @throws BaselineError when it is none, or one of an earlier version.
+ * @throws BaselineError when the file has no report, or one of an earlier version.
  */
 export async function readReport(path: string): Promise<Report> {
   try {
@@ -25,10 +25,10 @@ export async function readReport(path: string): Promise<Report> {
 }
 
 /**
- * Writes the page of a run, compares it with the baseline, and replaces the baseline, as far as asked for.
+ * Writes the page of a run, compares the run with the baseline, and replaces the baseline, as the options ask.
  *
  * @returns whether nothing got worse.
- * @throws BaselineError when the baseline cannot be read, or the run is none for a baseline.
+ * @throws BaselineError when the baseline cannot be read, or the run cannot become one.
  */
 export async function publish(
   report: Report,
@@ -39,7 +39,7 @@ export async function publish(
   const baseline = await readBaseline();
   if (compares) {
     const comparison = compare(report, baseline);
-    // Nothing but the JSON goes where the JSON goes.
+    // With `--json`, the standard output has nothing but the JSON.
     (json ? process.stderr : process.stdout).write(`\n${comparisonTable(comparison)}`);
     if (comparison.failures.length > 0) return false;
   }
