@@ -20,11 +20,11 @@ const PACKAGE = join(REPOSITORY, 'packages/nestjs-dtc');
 const REPORTS = join(PACKAGE, 'api');
 const WORK = join(REPOSITORY, 'build/api');
 const SILENT = { logLevel: ExtractorLogLevel.None };
-/** The base class that Nest makes for a module. What concerns users of it is in the module itself. */
+/** The base class that Nest makes for a module. The options for users are in the module itself. */
 const BASE_OF_MODULE = 'ConfigurableModuleClass';
 /**
- * The outboxes name them in the heads of their classes only: for members that are internal. The types that ship have them in files of
- * their own, and no user needs one.
+ * Only the heads of the classes of outboxes name these types, for internal members. The shipped types have them in files of their
+ * own, and no user needs one.
  */
 const OF_OUTBOXES = new Set([
   'OutboxDesk',
@@ -69,7 +69,7 @@ if (isDifferent) {
   process.exitCode = 1;
 }
 
-/** Writes the types as the package ships them, without what is internal. */
+/** Writes the types as the package ships them, without internal ones. */
 function emitTypes(): void {
   const tsc = join(REPOSITORY, 'node_modules/typescript/bin/tsc');
   const options = ['-p', PACKAGE, '--outDir', join(WORK, 'dist'), '--emitDeclarationOnly', '--noCheck'];
@@ -89,7 +89,7 @@ function configurationOf(entry: string, types: string): ExtractorConfig {
     docModel: { enabled: false },
     dtsRollup: { enabled: false },
     tsdocMetadata: { enabled: false },
-    // The reports say what there is. How it is documented is not their business.
+    // The reports list the names and types. Whether they are documented is checked elsewhere.
     messages: {
       extractorMessageReporting: {
         default: SILENT,
@@ -110,7 +110,7 @@ function show({ reportFilePath, reportTempFilePath }: ExtractorConfig): void {
   spawnSync('git', diff, { stdio: 'inherit' });
 }
 
-/** Other entries need not export again what the main entry exports: users import it from there. */
+/** Other entries need not export again the names of the main entry: users import them from there. */
 function isForgotten(text: string): boolean {
   const name = /The symbol "(?<name>\w+)"/.exec(text)?.groups?.name;
   if (name === BASE_OF_MODULE || OF_OUTBOXES.has(name ?? '')) return false;
@@ -121,7 +121,7 @@ function isForgotten(text: string): boolean {
   ).test(report);
 }
 
-/** Leaves out how to copy a report by hand, and what is only of interest when everything is in order. */
+/** Leaves out how to copy a report by hand, and messages that matter only when nothing is wrong. */
 function messageCallback(message: ExtractorMessage): void {
   if (message.messageId === 'ae-forgotten-export' && !isForgotten(message.text)) {
     message.logLevel = ExtractorLogLevel.None;

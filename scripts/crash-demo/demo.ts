@@ -26,7 +26,7 @@ export class CrashDemo implements Play {
   private readonly placed = ['alice', 'bob', 'alice', 'bob', 'alice'].map(
     (customer, index) => new CustomerOrder(`key-${index + 1}`, customer, 'keyboard'),
   );
-  /** None of them waits for another, so that all three are under way when it happens. */
+  /** None of these orders waits for another one, so all three are under way at the crash. */
   private readonly atOnce = [
     new CustomerOrder('key-6', 'alice', 'keyboard'),
     new CustomerOrder('key-7', 'bob', 'monitor'),
@@ -36,7 +36,7 @@ export class CrashDemo implements Play {
   private readonly folder: string;
   private readonly story: Story;
   private shop: MemberProcess | undefined;
-  /** What the shop has logged since its last start. */
+  /** The log lines of the shop since its last start. */
   private said: string[] = [];
 
   constructor({ environment, folder, story }: Stage) {
@@ -50,7 +50,7 @@ export class CrashDemo implements Play {
     this.story.tell('PostgreSQL runs with three databases, and the shop in front of it.');
   }
 
-  /** @returns what is wrong at the end, a sentence each. */
+  /** @returns the problems that remain at the end, a sentence each. */
   async run(): Promise<string[]> {
     await this.sell();
     await this.crash();
@@ -115,7 +115,7 @@ export class CrashDemo implements Play {
       throw new Error('the shop was not killed in the middle of an order, so nothing was shown.');
   }
 
-  /** @returns what is wrong when everything is settled. */
+  /** @returns the problems that remain when everything is settled. */
   private async recover(): Promise<string[]> {
     const { story, atOnce } = this;
     story.begin('The shop is started again');

@@ -22,27 +22,27 @@ export function databasesOf(
   };
 }
 
-/** What each database says by itself of what was sold, and what is in doubt in it. */
+/** The sums of each database by itself: what was sold, and which branches are in doubt. */
 export interface Books {
-  /** In cents: what the orders come to, and what was taken from the accounts. */
+  /** In cents: the sum of all orders, and the sum that was taken from the accounts. */
   readonly ordered: number;
   readonly paid: number;
-  /** Pieces: of all orders, and those that left the shelves. */
+  /** Pieces: of all orders, and those that left the stock. */
   readonly sold: number;
   readonly taken: number;
   readonly orders: number;
-  /** How many orders each key has: 1. */
+  /** How many orders each key has: it should be 1. */
   readonly ordersByKey: ReadonlyMap<string, number>;
   readonly prepared: number;
 }
 
-/** An order as the database of the orders has it. */
+/** An order in the database of the orders. */
 export interface PlacedOrder {
-  /** Null when the database knows no key of it, which is wrong. */
+  /** Null when the database has no key for it, which is wrong. */
   readonly key: string | null;
   readonly orderId: string;
   readonly transactionId: string;
-  /** What it comes to. */
+  /** Its price. */
   readonly cents: number;
   readonly pieces: number;
 }
@@ -82,7 +82,7 @@ export function readOrders({ order }: ShopDatabases): Promise<PlacedOrder[]> {
   );
 }
 
-/** Whether all three databases tell the same, and nothing is in doubt. */
+/** Whether all three databases agree, and no branch is in doubt. */
 export function areWhole({ ordered, paid, sold, taken, prepared }: Books): boolean {
   return ordered === paid && sold === taken && prepared === 0;
 }

@@ -4,20 +4,20 @@ import { type Told, post } from './post.js';
 /** The pause before a customer asks again, in milliseconds. */
 const PAUSE_MS = 150;
 
-/** Where an order is sent. */
+/** The address for an order. */
 export interface Counter {
   readonly name: string;
   readonly url: string;
 }
 
-/** What a member has answered to a request with the key of an order. */
+/** The answer of a member to a request with the key of an order. */
 export interface Answer extends Told {
   readonly member: string;
-  /** What a 202 says: that commit or abort is decided, or that the decision is not known. */
+  /** The meaning of a 202: commit or abort is decided, or the decision is not known. */
   readonly decision?: string | undefined;
 }
 
-/** One order of a customer, who keeps its key, and every answer. */
+/** One order of a customer, with its key and every answer. */
 export class CustomerOrder {
   readonly answers: Answer[] = [];
   /** How many requests were never answered: the connection was lost. */
@@ -46,10 +46,10 @@ export class CustomerOrder {
   }
 
   /**
-   * Asks until the order is confirmed, at one member after the other.
+   * Sends the request to one member after the other, until the order is confirmed.
    *
-   * @param counters in turn.
-   * @param signal ends it: then the order may not be confirmed.
+   * @param counters the members, in this order.
+   * @param signal ends the attempts: then the order may not be confirmed.
    */
   async askUntilConfirmed(counters: readonly Counter[], signal: AbortSignal): Promise<void> {
     for (let turn = 0; !this.isConfirmed && !signal.aborted; turn++) {

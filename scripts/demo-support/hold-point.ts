@@ -1,11 +1,11 @@
 import { type Branch, ParticipantRegistry } from '../../src/coordinator/index.js';
 
-/** It is told to commit last. */
+/** The participant that is told to commit last. */
 const LAST = 'payment';
 
 /**
- * The moment between decision and completion: commit is decided, every participant but one has committed, and the last one
- * has not been told. The application knows nothing of this: only the method `commit` of its participants is replaced.
+ * Stops a transaction between decision and completion: commit is decided, every participant but one has committed, and the last
+ * one has not been told. The application does not know of this: only the method `commit` of its participants is replaced.
  */
 export class HoldPoint {
   private onReached: ((transactionId: string) => void) | undefined;
@@ -27,15 +27,15 @@ export class HoldPoint {
   }
 
   /**
-   * Holds the next transaction that is to be committed.
+   * Holds the next transaction that commits.
    *
-   * @param onReached is called with its id, when only the last participant has not committed.
+   * @param onReached is called with its id when only the last participant has not committed.
    */
   arm(onReached: (transactionId: string) => void): void {
     this.onReached = onReached;
   }
 
-  /** The last participant is told now. */
+  /** Tells the last participant. */
   release(): void {
     this.released.resolve();
   }

@@ -1,13 +1,13 @@
 import type { Books, PlacedOrder } from './books.js';
 import type { Answer, CustomerOrder } from './customer-order.js';
 
-/** What is judged of an order. */
+/** The properties of an order that are judged. */
 export type JudgedOrder = Pick<CustomerOrder, 'key' | 'answers'>;
 
 /**
- * Compares what the customers were told with what the databases have.
+ * Compares the answers to the customers with the databases.
  *
- * @returns what is wrong, a sentence each; nothing when every order is complete and paid once, and every answer was true.
+ * @returns the problems, a sentence each; none when every order is complete and paid once, and every answer was true.
  */
 export function problemsOf(
   orders: readonly JudgedOrder[],
@@ -62,7 +62,7 @@ function lieOf(
   }
   if (status !== 409 && status !== 503) return `no member may answer so here (${code}).`;
   if (isPlaced) return `it said that nothing was done, and ${transactionId} has an order.`;
-  // The key is in use while a request is being served. After that the answer is the order.
+  // The key is in use while its request is being served. After that the answer is the order.
   const mayStillRun = code === 'DTC_IDEMPOTENCY_KEY_IN_USE' || status === 503;
   return sentAt > firstConfirmation && !mayStillRun ? 'the order was already confirmed.' : undefined;
 }

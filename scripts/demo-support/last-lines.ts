@@ -5,7 +5,7 @@ const KEPT = 30;
 /** The level of a warning, as pino writes it. */
 const WARN = 40;
 
-/** The last lines of the processes of a demo that are more than news. They are shown only when it fails. */
+/** The last warnings and errors of the processes of a demo. They are shown only when it fails. */
 export class LastLines {
   readonly texts: string[] = [];
 

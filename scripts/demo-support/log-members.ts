@@ -1,14 +1,14 @@
 import { Client } from 'pg';
 
-/** An epoch of a member, as the decision log has it. */
+/** An epoch of a member in the decision log. */
 export interface LogEpoch {
   readonly epoch: number;
   readonly member: string;
-  /** The name of the member that has taken it over; null while it has not been taken over. */
+  /** The name of the member that has adopted it; null as long as it is not adopted. */
   readonly takenOverBy: string | null;
 }
 
-/** Reads from the decision log which members there are, and who has taken over what. */
+/** Reads the members and their adoptions from the decision log. */
 export class LogMembers {
   private constructor(private readonly client: Client) {}
 
@@ -30,7 +30,7 @@ export class LogMembers {
     return new Map(rows.map((row) => [row.member, row]));
   }
 
-  /** @returns whether an epoch was taken over, and by which member. */
+  /** @returns whether an epoch was adopted, and by which member. */
   async takerOf(epoch: number): Promise<string | undefined> {
     const { rows } = await this.client.query<{ member: string }>(
       `SELECT members.member FROM dtc_log.epochs JOIN dtc_log.members

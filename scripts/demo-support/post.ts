@@ -1,4 +1,4 @@
-/** What a customer was told, and when. */
+/** An answer to a customer, with its times. */
 export interface Told {
   readonly status: number;
   /** When the request was sent and when it was answered, in milliseconds. */
@@ -12,7 +12,8 @@ export interface Told {
 /**
  * Sends a request of a customer.
  *
- * @param signal ends the wait for the answer. @default it lasts as long as the connection holds
+ * @param signal ends the wait for the answer.
+ * @default as long as the connection holds
  * @returns the answer with the fields of its body; undefined when there was none.
  */
 export async function post<Fields>(

@@ -11,7 +11,11 @@ import { Story } from './story.js';
 /** The variables of the databases of the services and of the log. */
 export type DemoEnvironment = Awaited<ReturnType<typeof startDatabasesOfMembers>>['environment'];
 
-/** What a demo gets. @typeParam S the further server that it needs, if any. */
+/**
+ * The resources of a demo.
+ *
+ * @typeParam S the further server that it needs, if any.
+ */
 export interface Stage<S = undefined> {
   /** The variables of its databases. */
   readonly environment: DemoEnvironment;
@@ -21,42 +25,44 @@ export interface Stage<S = undefined> {
   readonly server: S;
   /** Whether `--short` was given. */
   readonly isShort: boolean;
-  /** Of the other options that were given. */
+  /** The values of the other options. */
   readonly values: ReadonlyMap<string, string>;
 }
 
-/** What is shown: processes of which some are killed. */
+/** A demo: processes of which some are killed. */
 export interface Play {
   start(): Promise<void>;
-  /** @returns what was wrong. */
+  /** @returns the problems. */
   run(): Promise<readonly string[]>;
   /** Ends its processes at once. */
   kill(): void;
   readonly lastLines: LastLines;
 }
 
-/** How a demo is put on. @typeParam S the further server that it needs, if any. */
+/**
+ * How to run a demo.
+ *
+ * @typeParam S the further server that it needs, if any.
+ */
 export interface Staging<S = undefined> {
   /** The name of its temporary folder. */
   readonly name: string;
-  /** Limits for a slow machine. */
+  /** Time limits that suit a slow machine. */
   readonly startWithinMs: number;
   readonly endWithinMs: number;
-  /** What is told before it starts, and when all was right. */
+  /** The first text, and the text at the end when all went well. */
   readonly opening: (story: Story) => void;
   readonly ending: string;
   /** Whether it takes `--short`. @default false */
   readonly hasShort?: boolean;
   /** Its options with a value, `--name=value`. @default none */
   readonly valued?: readonly string[];
-  /** Starts a server beside PostgreSQL, which ends with this process. A signal waits until it is there. */
+  /** Starts a server beside PostgreSQL, which ends with this process. A signal that comes meanwhile waits until the server has started. */
   readonly startServer?: (folder: string) => Promise<S>;
   readonly play: (stage: Stage<S>) => Play;
 }
 
-/**
- * Starts PostgreSQL in a temporary folder, shows the demo, and ends the process: with code 0 only if nothing was wrong.
- */
+/** Starts PostgreSQL in a temporary folder, runs the demo, and ends the process: with code 0 only if there was no problem. */
 export async function stage<S = undefined>(staging: Staging<S>): Promise<never> {
   const { isShort, values } = optionsOf(process.argv.slice(2), staging);
   const story = new Story((line) => process.stdout.write(`${line}\n`));
@@ -111,20 +117,20 @@ function optionsOf(
 async function startDatabases(
   name: string,
 ): Promise<{ readonly folder: string; readonly environment: DemoEnvironment }> {
-  // Processes lose their power here, and the machine does not: so the databases may be in memory.
+  // Only processes are killed here, and the machine goes on: so the databases may be in memory.
   const isInMemory = (await keepTemporaryFiles()) !== undefined;
   const folder = await mkdtemp(join(tmpdir(), `${name}-`));
-  // PostgreSQL may have to run as another user, who has to get there.
+  // PostgreSQL may have to run as another user, who must be able to enter the folder.
   await chmod(folder, 0o755);
   const { environment } = await startDatabasesOfMembers(join(folder, 'postgres')).finally(() => {
-    // What is asked for first is done first: by then the server has stopped.
+    // Node calls these listeners in their order: by then the server has stopped.
     const temporary = isInMemory ? tmpdir() : folder;
     process.once('exit', () => rmSync(temporary, { recursive: true, force: true, maxRetries: 10 }));
   });
   return { folder, environment };
 }
 
-/** Ends the process with what its processes have warned of, and the reason. */
+/** Prints the warnings of the processes and the reason, and ends this process. */
 export function endWith(reason: string, lastLines?: LastLines): never {
   if (lastLines !== undefined && lastLines.texts.length > 0) {
     const lines = lastLines.texts.map((line) => `  ${line}\n`).join('');

@@ -1,10 +1,10 @@
-/** Tells what happens, with the time since the start. */
+/** Prints each event, with the time since the start. */
 export class Story {
-  /** What is going on, for a demo that does not end. */
+  /** The present step, for a demo that does not end in time. */
   scene = '';
   private readonly startedAt = performance.now();
 
-  /** @param write gets each line. */
+  /** @param write receives each line. */
   constructor(private readonly write: (line: string) => void) {}
 
   begin(scene: string): void {
@@ -17,7 +17,7 @@ export class Story {
     this.write(`${seconds.padStart(6)} s  ${text}`);
   }
 
-  /** Goes on with what was told last. */
+  /** Adds a line to the last event. */
   add(text: string): void {
     this.write(`          ${text}`);
   }

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
-/** How often a condition is looked at. */
+/** How often a condition is checked. */
 const LOOK_MS = 50;
 
 /** @throws Error when it takes longer. */

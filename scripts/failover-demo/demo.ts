@@ -33,16 +33,16 @@ const MORE_THAN_LEASE_MS = 1_000;
 const SETTLED_WITHIN_MS = 30_000;
 const STOP_WITHIN_MS = 10_000;
 
-/** What the members that fail sell differs from what the others sell, so that nothing that they hold keeps those waiting. */
+/** The members that fail sell other products than the other members, so that their locks do not delay those. */
 const OF_FAILING = { customer: 'alice', sku: 'keyboard' };
 const OF_OTHERS = { customer: 'bob', sku: 'usb-cable' };
 
-/** Three members of one shop, and what happens to them. */
+/** Three members of one shop, and the faults that they go through. */
 export class FailoverDemo implements Play {
   readonly lastLines = new LastLines();
   private readonly members: MemberProcess[] = [];
   private readonly orders: CustomerOrder[] = [];
-  /** Requests that were not answered yet, those to a member that stands still. */
+  /** Requests that have no answer yet: those to a stopped member. */
   private readonly late: Promise<unknown>[] = [];
   private log!: LogMembers;
   private readonly urls: ShopDatabases;
@@ -59,7 +59,7 @@ export class FailoverDemo implements Play {
   /** Starts the members. */
   async start(): Promise<void> {
     const [first, ...others] = NAMES;
-    // The first one makes the tables.
+    // The first member creates the tables.
     this.members.push(await this.startMember(first));
     this.members.push(...(await Promise.all(others.map((name) => this.startMember(name)))));
     this.log = await LogMembers.open(this.environment.DECISION_LOG_URL);
@@ -67,7 +67,7 @@ export class FailoverDemo implements Play {
     this.story.tell(`PostgreSQL runs, and ${NAMES.join(', ')} take orders.`);
   }
 
-  /** @returns what is wrong at the end, a sentence each. */
+  /** @returns the problems that remain at the end, a sentence each. */
   async run(): Promise<string[]> {
     await this.sellInPeace();
     await this.killOne();
@@ -150,7 +150,7 @@ export class FailoverDemo implements Play {
     await this.tellSettled(killedAt, 'the kill');
   }
 
-  /** A member stands still, between a decision and its completion, for longer than its lease. Then it goes on. */
+  /** A member is stopped between a decision and its completion, for longer than its lease. Then it goes on. */
   private async stopOne(): Promise<void> {
     const { story, settings } = this;
     const [stopped, other] = this.running as [MemberProcess, MemberProcess];
@@ -182,7 +182,7 @@ export class FailoverDemo implements Play {
     await this.tellSettled(stoppedAt, 'the stop');
   }
 
-  /** The member goes on where it stood. It learns that another one has taken over, and returns with a new epoch. */
+  /** The stopped member goes on. It learns that another one has taken over, and returns with a new epoch. */
   private async goOn(member: MemberProcess, former: number): Promise<void> {
     const { story } = this;
     member.signal('SIGCONT');
@@ -204,7 +204,7 @@ export class FailoverDemo implements Play {
     story.tell(`${member.name} confirms new orders.`);
   }
 
-  /** Asks for each order once more, at every member that runs, and compares all answers with the databases. */
+  /** Asks once more for each order, at every running member, and compares all answers with the databases. */
   private async check(): Promise<string[]> {
     const { story, orders } = this;
     story.begin('The check: every order, and every answer that a customer got');
@@ -298,7 +298,7 @@ export class FailoverDemo implements Play {
     return latest;
   }
 
-  /** What members say about each other is part of the story. */
+  /** The messages of members about each other are part of the story. */
   private heard(name: string, line: MemberLine): void {
     const { fields, text } = line;
     this.lastLines.hear(name, line);

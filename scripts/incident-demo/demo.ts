@@ -30,7 +30,7 @@ export interface IncidentSettings {
   readonly outageMs: number;
   /** How long the traffic runs before and after it. */
   readonly calmMs: number;
-  /** How many customers there are, and so how many orders can stall: one that is open holds the account of its customer. */
+  /** The number of customers, and so the most orders that can stall: an open order holds the account of its customer. */
   readonly stalled: number;
   readonly perSecond: number;
   readonly leaseMs: number;
@@ -38,20 +38,20 @@ export interface IncidentSettings {
 
 const NAMES = ['coordinator-1', 'coordinator-2', 'coordinator-3'] as const;
 const OUTAGE_MINUTES = 10;
-/** When in the outage one coordinator dies, and when the operator acts, as shares of it. */
+/** When one coordinator dies, and when the operator acts, as shares of the outage. */
 const DEATH_AT = 0.35;
 const ACTION_AT = 0.6;
-/** When the pictures are taken, so that they are there when it ends. */
+/** When the pictures are taken: early enough to be there before the outage ends. */
 const PICTURES_AT = 0.75;
-/** The share of the orders that must stall for the incident to be one. */
+/** The share of the orders that must stall. With fewer the incident has shown nothing. */
 const ENOUGH = 0.8;
 const SETTLED_WITHIN_MS = 90_000;
 const STOP_WITHIN_MS = 15_000;
 const MAX_OPEN = 500;
 
-/** Three coordinators of one shop, and what happens to them at three in the morning. */
+/** Three coordinators of one shop, and their incident at three in the morning. */
 export class IncidentDemo implements Play {
-  /** There is a warning for each attempt, so they are shown only when the demo fails. */
+  /** Each failed attempt is a warning, so the warnings are shown only when the demo fails. */
   readonly lastLines = new LastLines();
   private readonly members: MemberProcess[] = [];
   private readonly operators = new Map<MemberProcess, Operator>();
@@ -60,12 +60,12 @@ export class IncidentDemo implements Play {
   private readonly urls: ShopDatabases;
   private log!: LogMembers;
   private pace: Pace | undefined;
-  /** When the payment began to hang, by the clock of this process; three o'clock in the story. */
+  /** When the payment began to hang, by the clock of this process. In the story it is three o'clock. */
   private threeOClock: number | undefined;
 
   /**
-   * @param root of the repository, in which the application is built.
-   * @param wanted where the pictures go, and whether one that cannot be taken is a problem.
+   * @param root the folder of the repository, in which the application is built.
+   * @param wanted the folder of the pictures, and whether a picture that cannot be taken is a problem.
    */
   constructor(
     private readonly environment: DemoEnvironment,
@@ -81,7 +81,7 @@ export class IncidentDemo implements Play {
   async start(): Promise<void> {
     const memberTokens = randomBytes(24).toString('base64url');
     const [first, ...others] = NAMES;
-    // The first one makes the tables.
+    // The first coordinator creates the tables.
     this.members.push(await this.startMember(first, memberTokens));
     this.members.push(...(await Promise.all(others.map((name) => this.startMember(name, memberTokens)))));
     for (const member of this.members) this.operators.set(member, await Operator.at(member.url));
@@ -94,7 +94,7 @@ export class IncidentDemo implements Play {
     );
   }
 
-  /** @returns what is wrong at the end, a sentence each. */
+  /** @returns the problems that remain at the end, a sentence each. */
   async run(): Promise<string[]> {
     const before = await readBooks(this.urls);
     this.sell();
@@ -183,7 +183,7 @@ export class IncidentDemo implements Play {
     this.story.add('Its customer was told 202: it will be done. No money is lost, and none is taken twice.');
   }
 
-  /** @returns the coordinator that has died, and the one that has taken over. */
+  /** @returns the coordinator that has died, and the one that has adopted its orders. */
   private async oneDies(): Promise<[MemberProcess, MemberProcess]> {
     await this.share(DEATH_AT);
     const dead = this.members[1]!;
@@ -207,7 +207,7 @@ export class IncidentDemo implements Play {
   }
 
   /**
-   * A branch is rolled back by hand, although commit is decided.
+   * Rolls a branch back by hand, although commit is decided.
    *
    * @returns the transaction.
    */
@@ -266,7 +266,7 @@ export class IncidentDemo implements Play {
     await delay(this.settings.calmMs);
   }
 
-  /** The traffic ends. Customers without a final answer ask again, with the keys that they had. */
+  /** Ends the traffic. Customers without a final answer ask again, with their keys. */
   private async everythingEnds(heuristic: string): Promise<void> {
     const pace = this.pace!;
     pace.stop();
@@ -340,7 +340,7 @@ export class IncidentDemo implements Play {
     await delay(Math.max(0, this.threeOClock! + share * this.settings.outageMs - performance.now()));
   }
 
-  /** Tells what happens, with the clock of the story. */
+  /** Prints an event, with the clock of the story. */
   private tell(text: string): void {
     const minutes = ((performance.now() - this.threeOClock!) / this.settings.outageMs) * OUTAGE_MINUTES;
     const whole = Math.floor(minutes);

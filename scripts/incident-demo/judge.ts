@@ -1,7 +1,7 @@
 import type { Books, PlacedOrder } from '../demo-support/books.js';
 import { type JudgedOrder, problemsOf } from '../demo-support/judge.js';
 
-/** What the databases had before the incident and have after it. */
+/** The contents of the databases before and after the incident. */
 export interface IncidentBooks {
   readonly before: Books;
   readonly after: Books;
@@ -12,7 +12,8 @@ export interface IncidentBooks {
  *
  * @param orders of all customers.
  * @param heuristic the transaction of that order.
- * @returns what is wrong, a sentence each; nothing when each other order has changed all databases or none, and every answer was true.
+ * @returns the problems, a sentence each; none when each other order has changed all databases or none, and every answer was
+ * true.
  */
 export function problemsOfIncident(
   orders: readonly JudgedOrder[],
@@ -47,7 +48,7 @@ export function problemsOfIncident(
   ];
 }
 
-/** The customer of the order that was ended by hand may not be told that all of it was done, or nothing. */
+/** The customer of the order that was ended by hand must not be told that it is complete, or that nothing was done. */
 function problemsOfOdd({ key, answers }: JudgedOrder, heuristic: string): string[] {
   return answers
     .filter(({ status, transactionId }) => status === 201 || (status !== 202 && transactionId === heuristic))
@@ -56,7 +57,7 @@ function problemsOfOdd({ key, answers }: JudgedOrder, heuristic: string): string
     );
 }
 
-/** An order that left no trace was refused in the end, and never promised. */
+/** An order without any trace must have been refused in the end, and never promised. */
 function problemsOfRefused({ key, answers }: JudgedOrder): string[] {
   const lies = answers.filter(
     ({ status, decision }) => ![202, 409, 503].includes(status) || (status === 202 && decision === 'commit'),

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
-/** How long the operator tries to record what was done, while the coordinator tries to complete the branch. */
+/** How long the operator tries to record the rollback, while the coordinator tries to complete the branch. */
 const ATTEMPTS = 100;
 const PAUSE_MS = 100;
 
@@ -15,7 +15,7 @@ interface BranchOf {
   readonly heuristic: { readonly kind: string } | null;
 }
 
-/** The operator of the demonstration at one coordinator, with what it can do there over HTTP. */
+/** The operator of the demonstration at one coordinator, who acts over HTTP. */
 export class Operator {
   private constructor(
     private readonly url: string,
@@ -62,7 +62,7 @@ export class Operator {
     return { transactionId: first.transactionId, branchId };
   }
 
-  /** Records that a branch was rolled back. While the coordinator tries to complete it, that is refused, and tried again. */
+  /** Records that a branch was rolled back. The coordinator refuses this while it tries to complete the branch, so it is tried again. */
   async resolve(transactionId: string, branchId: string, reason: string): Promise<void> {
     const path = `/transactions/${transactionId}/branches/${branchId}/resolve`;
     for (let attempt = 1; ; attempt++) {

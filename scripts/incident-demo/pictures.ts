@@ -10,7 +10,7 @@ export interface Shot {
   readonly hash: string;
 }
 
-/** The operator who looks at the dashboard, and where. */
+/** The credential of the operator, and the address of the dashboard. */
 export interface Viewer {
   readonly origin: string;
   readonly token: string;
@@ -18,7 +18,7 @@ export interface Viewer {
 
 /** Takes pictures of the dashboard, if there is a browser. */
 export class Pictures {
-  /** The names of those that could not be taken. */
+  /** The names of the pictures that could not be taken. */
   readonly missing: string[] = [];
 
   /** @param folder of the pictures. */

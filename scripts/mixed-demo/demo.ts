@@ -13,7 +13,7 @@ import type { Order, Told } from './shop.js';
 const STOCK = 10;
 const SETTLED_WITHIN_MS = 30_000;
 
-/** What both databases have: pieces that are ordered, and taken from the stock, and branches that are prepared. */
+/** The contents of both databases: ordered pieces, pieces taken from the stock, and prepared branches. */
 interface State {
   readonly ordered: number;
   readonly taken: number;

@@ -3,10 +3,10 @@ import { dirname, join, posix } from 'node:path';
 
 /** Pages about how this repository is built and proved. They point into its tests, so the package goes without them. */
 const REPOSITORY_PAGES = new Set(['mutation-testing.md', 'proof.md', 'faults.md']);
-/** What the package takes from the repository as it is, beside the pages. */
+/** The files that the package copies unchanged from the repository, beside the pages. */
 const COPIED = ['LICENSE', 'CHANGELOG.md', 'deploy/prometheus', 'deploy/grafana'];
 
-/** What {@link copyTexts} writes into the package; Git ignores all of it. */
+/** The files that {@link copyTexts} writes into the package. Git ignores all of them. */
 export const WRITTEN = ['docs', 'deploy', 'LICENSE', 'CHANGELOG.md'];
 
 /**
@@ -38,7 +38,7 @@ function isUserPage(name: string): boolean {
   return name.endsWith('.md') && !REPOSITORY_PAGES.has(name);
 }
 
-/** @returns the text, with those of its relative links that lead to a file or folder of the package. */
+/** @returns the text, in which only those relative links remain that lead to a file or folder of the package. */
 export function keepLinksTo(held: ReadonlySet<string>, folder: string, text: string): string {
   const parts = text.split(/^(```[^]*?^```)$/m);
   return parts

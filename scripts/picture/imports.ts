@@ -7,7 +7,7 @@ export interface Import {
   /** Paths from the root that was read, with `/`. */
   readonly from: string;
   readonly to: string;
-  /** Nothing of it is left when the program runs. */
+  /** The import is of types only, so it is gone when the program runs. */
   readonly typesOnly: boolean;
 }
 

@@ -1,6 +1,6 @@
 import { type Arrow, floorsOf, isImplied, untangle } from './graph.ts';
 
-/** What is drawn as a box. Sizes are in pixels. */
+/** A box of the picture. Sizes are in pixels. */
 export interface Part {
   readonly id: string;
   readonly width: number;
@@ -87,7 +87,7 @@ export function layOut(parts: readonly Part[], arrows: readonly Arrow[], lift: b
     const [top, bottom] = up ? [arrow.to, arrow.from] : [arrow.from, arrow.to];
     const way = [cells.get(top)!];
     for (let floor = floors.get(top)! - 1; floor > floors.get(bottom)!; floor--) {
-      // All that leads to one part shares a lane, except what leads up.
+      // All lines that lead to one part share a lane, except those that lead up.
       way.push(cellAt(floor, `${up ? `${top} ` : ''}${bottom}@${floor}`, LANE, 0));
     }
     way.push(cells.get(bottom)!);
@@ -111,7 +111,7 @@ function liftSinks(parts: readonly Part[], down: readonly Arrow[], floors: Map<s
   }
 }
 
-/** Orders each row by where its neighbours stand, up and down again and again, and keeps the order that crosses least. */
+/** Orders each row by the positions of its neighbours, up and down several times, and keeps the order with the fewest crossings. */
 function order(rows: Cell[][], steps: readonly Step[]): void {
   let best = rows.map((row) => [...row]);
   let least = crossings(best, steps);

@@ -10,7 +10,7 @@ const FRAME = 22;
 const HEAD = 34;
 const FLOOR_LABEL = 70;
 
-/** What each part of the architecture is called, and what it holds. */
+/** The name of each part of the architecture, and its contents. */
 type Texts = Map<string, readonly string[]>;
 
 /** @returns the pictures that documents show, by the names of their files. */

@@ -19,7 +19,7 @@ export interface Picture {
 
 /** Draws a layout at a place of a picture. */
 export function draw(layout: Layout, texts: ReadonlyMap<string, readonly string[]>, dx = 0, dy = 0): string {
-  // What matters most is drawn last, above the rest.
+  // The most important lines are drawn last, above the rest.
   const lines = layout.lines.toSorted((one, other) => rank(one) - rank(other));
   const paths = lines.map((line) => path(line));
   const boxes = [...layout.places].map(([id, place]) => box(place, texts.get(id)!));
@@ -85,7 +85,7 @@ function path(line: Line): string {
     last = point;
   }
   const kind = kindOf(line);
-  // Not how many imports: then each new one would change the picture.
+  // It does not say how many imports: otherwise each new import would change the picture.
   const told = `${line.from} → ${line.to}${line.typesOnly ? ', types only' : ''}`;
   return `<path class="line ${kind}" marker-end="url(#${kind})" d="${d}"><title>${escape(told)}</title></path>`;
 }

@@ -1,4 +1,4 @@
-/** What of a CycloneDX document is read. */
+/** The part of a CycloneDX document that is read here. */
 export interface Bom {
   readonly metadata: { readonly component: { readonly name: string; readonly version: string } };
   readonly components: readonly Component[];
@@ -11,7 +11,7 @@ export interface Component {
   readonly version: string;
 }
 
-/** What of a lock file is read. */
+/** The part of a lock file that is read here. */
 export interface Lock {
   readonly name: string;
   readonly packages: Readonly<

@@ -8,7 +8,7 @@ export interface ImageReference {
   readonly digest: string | undefined;
 }
 
-/** Where digests come from. */
+/** A registry, which has the digests. */
 export interface Registry {
   /** Scheme and host. */
   readonly url: string;
@@ -21,7 +21,7 @@ export const DOCKER_HUB: Registry = {
   tokenUrl: 'https://auth.docker.io/token?service=registry.docker.io',
 };
 
-/** Whatever a line names. A name that is of another form must not be passed over: it would count as pinned. */
+/** Matches every name of an image, also one of an unknown form: if it were not found, it would count as pinned. */
 const REFERENCE =
   /^((?:FROM(?:[ \t]+--\S+)*|[ \t]*(?:-[ \t]+)?image:)[ \t]+)["']?([^\s"'@]+)(?:@(sha256:[0-9a-f]{64}))?["']?(?=\s|$)/gm;
 const STAGE = /^FROM\s.*\sAS\s+(\S+)/gim;
@@ -33,7 +33,7 @@ const MANIFEST_TYPES = [
   'application/vnd.docker.distribution.manifest.list.v2+json',
 ];
 const TIMEOUT_MS = 30_000;
-/** An image that the reader builds has a name that only stands for one. */
+/** The name of an image that the reader builds is a placeholder. */
 const STANDS_FOR_OWN = 'registry.example.com/';
 
 /**

@@ -46,7 +46,7 @@ const SHOTS: readonly Shot[] = [
   { name: 'transactions-light', hash: '#/transactions', colorScheme: 'light', viewport: DESKTOP },
   { name: 'participants-dark', hash: '#/participants', colorScheme: 'dark', viewport: DESKTOP },
 ];
-/** Seconds of life that the figures show, told at once. */
+/** The figures show this many seconds, which are sent at once. */
 const SECONDS = 120;
 
 async function take(browser: Browser, fake: FakeCoordinator, shot: Shot, folder: string): Promise<void> {

@@ -2,7 +2,7 @@ import type { ProcessName, ProcessPlan } from './plan.js';
 
 const ORDER = `'{"customer":"alice","lines":[{"sku":"keyboard","quantity":1}]}'`;
 
-/** @returns what runs where and what a person can try, with commands to paste. */
+/** @returns the text about the running processes and what to try, with commands to paste. */
 export function shopTextOf(
   plans: Readonly<Record<ProcessName, Pick<ProcessPlan, 'url'>>>,
   postgres: string,

@@ -1,7 +1,7 @@
 import { Client, type QueryResultRow } from 'pg';
 import type { OrderLine } from '../../samples/services/contract.js';
 
-/** An order as the database of the order service has it. */
+/** An order in the database of the order service. */
 export interface PlacedOrder {
   readonly orderId: string;
   readonly customer: string;
@@ -12,7 +12,7 @@ export interface PlacedOrder {
   readonly cancelledBy: string | null;
 }
 
-/** What the databases of the three services have, each by itself. */
+/** The contents of the databases of the three services. */
 export interface Books {
   readonly orders: readonly PlacedOrder[];
   /** By product. */

@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { type Ended, type MemberLine, MemberProcess } from '../../src/cluster/member-process.js';
 import type { Groups, ProcessPlan } from './plan.js';
 
-/** What people are told. */
+/** The output for people. */
 export interface FleetReports {
   /** A line of a process. */
   line(name: string, line: MemberLine): void;
@@ -10,17 +10,20 @@ export interface FleetReports {
   say(text: string): void;
 }
 
-/** How long a process may take that stops cleanly. */
+/** How long a clean stop of a process may take. */
 const STOP_WITHIN_MS = 30_000;
-/** A process that ends more often in that time has a fault that a start does not repair. */
+/** If a process ends more often than this in that time, a restart does not help. */
 const MOST_ENDS = 5;
 const ENDS_WITHIN_MS = 60_000;
 
-/** Processes that run together. One that ends by itself is reported and started again; one that cannot be kept running ends all. */
+/**
+ * Processes that run together. A process that ends by itself is reported and started again. If it cannot be kept running, all
+ * processes end.
+ */
 export class Fleet {
   private readonly running = new Map<string, MemberProcess>();
   private readonly starting = new Map<string, Promise<void>>();
-  /** What a person has stopped. */
+  /** The processes that a person has stopped. */
   private readonly stopped = new Set<string>();
   private readonly ends = new Map<string, number[]>();
   private readonly end = new AbortController();
@@ -64,9 +67,9 @@ export class Fleet {
   }
 
   /**
-   * Does what a person types: `kill`, `stop` or `start`, and the name of a process.
+   * Does what a person has typed: `kill`, `stop` or `start`, and the name of a process.
    *
-   * @returns a promise that resolves when it is done; it is never a rejection.
+   * @returns a promise that resolves when it is done; it never rejects.
    */
   async command(line: string): Promise<void> {
     const [verb, name, ...more] = line.trim().split(/\s+/);
@@ -88,7 +91,7 @@ export class Fleet {
     }
   }
 
-  /** Stops all processes, those that others need last. A start that is under way is waited for. */
+  /** Stops all processes. Those that others need stop last. It waits for a start that is under way. */
   async stop(): Promise<void> {
     this.end.abort();
     await Promise.allSettled(this.starting.values());

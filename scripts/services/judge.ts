@@ -4,15 +4,15 @@ import { MONEY_AT_START } from '../../samples/services/payment/payment.module.js
 import type { Books, PlacedOrder } from './books.js';
 import { type Answer, type ShopOrder, saysCancelledBefore } from './shop-order.js';
 
-/** What is judged of an order. */
+/** The properties of an order that are judged. */
 export type JudgedOrder = Pick<ShopOrder, 'key' | 'answers' | 'isConfirmed' | 'isCancelled'>;
 
 /**
- * Compares what the customers were told with what the databases have.
+ * Compares the answers to the customers with the databases.
  *
  * @param wanted orders that had to be placed in the end.
  * @param refused orders that can never be placed.
- * @returns what is wrong, a sentence each; nothing when every order is complete and paid once, or left no trace, and every answer was
+ * @returns the problems, a sentence each; none when every order is complete and paid once, or left no trace, and every answer was
  * true.
  */
 export function problemsOf(
@@ -75,7 +75,7 @@ function lieOfPlacing(
         return `it names the order ${orderId}, and the database has ${row.orderId}.`;
       return isIts ? undefined : `it names the transaction ${transactionId}, and it was ${row.placedBy}.`;
     case 202:
-      // The outcome was open.
+      // The outcome was not known yet.
       return undefined;
     case 503:
       return isIts ? 'it says that nothing was done.' : undefined;
@@ -95,7 +95,7 @@ function lieOfCancelling(answer: Answer, row: PlacedOrder): string | undefined {
     case 202:
       return undefined;
     case 409:
-      // The transaction has ended before all branches were added.
+      // The transaction ended before all branches were added.
       return code === 'DTC_NOT_ACTIVE' ? undefined : `no such answer may come here (${code}).`;
     case 503:
       return isIts ? 'it says that nothing was done.' : undefined;
@@ -104,7 +104,7 @@ function lieOfCancelling(answer: Answer, row: PlacedOrder): string | undefined {
   }
 }
 
-/** Each database alone knows a part. All parts must say the same. */
+/** Each database has only a part of the order. All parts must agree. */
 function problemsOfBooks({ orders, stock, balances, payments, prepared }: Books): string[] {
   const open = orders.filter(({ cancelledBy }) => cancelledBy === null);
   const problems = open.flatMap(({ orderId, total }) => {

@@ -3,12 +3,12 @@ import type { MemberLine } from '../../src/cluster/member-process.js';
 import type { FleetReports } from './fleet.js';
 import { NAMES } from './plan.js';
 
-/** The levels of pino from which a line is marked. The loggers of Nest write words instead. */
+/** The levels of pino at which a line is marked. The loggers of Nest write words instead. */
 const WARN = 40;
 const ERROR = 50;
 const LEVELS: Readonly<Record<string, number>> = { warn: WARN, error: ERROR, fatal: ERROR };
 
-/** The contexts of the lines that each start has. The announcement says what matters of them. */
+/** The contexts of the lines that each start prints. The announcement contains the important part of them. */
 const CONTEXTS_OF_A_START: ReadonlySet<unknown> = new Set([
   'Application',
   'InstanceLoader',
@@ -25,7 +25,7 @@ const OWN_NAME = 'services';
 const WIDTH = Math.max(...NAMES.map(({ length }) => length)) + 2;
 
 /**
- * Where the lines of all processes go: for a person the text behind the name of the process, for a program JSON lines with the field
+ * Prints the lines of all processes: for a person the text after the name of the process, for a program JSON lines with the field
  * `process`.
  */
 export class FleetOutput implements FleetReports {

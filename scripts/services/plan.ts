@@ -4,14 +4,14 @@ import { PARTICIPANTS } from './tokens.js';
 /** A process, and how it is started. */
 export interface ProcessPlan {
   readonly name: string;
-  /** Where it listens. */
+  /** The port on which it listens. */
   readonly url: string;
   /** The file of its program. */
   readonly program: string;
   readonly environment: NodeJS.ProcessEnv;
 }
 
-/** Everything that the processes of the shop have to know. */
+/** The settings of the processes of the shop. */
 export interface ShopSettings {
   readonly host: string;
   /** A port for each of {@link NAMES}. */
@@ -49,7 +49,7 @@ export function startOrderOf(plans: Readonly<Record<ProcessName, ProcessPlan>>):
   return [[plans[first]], [plans[second], ...PARTICIPANTS.map((name) => plans[name]), plans.gateway]];
 }
 
-/** @returns the order of a stop: no order comes any more, then coordinators end what is open at the services. */
+/** @returns the order of a stop: first no more orders arrive, then coordinators complete their open transactions at the services. */
 export function stopOrderOf(plans: Readonly<Record<ProcessName, ProcessPlan>>): Groups {
   return [[plans.gateway], COORDINATORS.map((name) => plans[name]), PARTICIPANTS.map((name) => plans[name])];
 }

@@ -11,7 +11,7 @@ const LOOK_MS = 50;
  *
  * @param token of a caller.
  * @param signal ends the wait.
- * @throws Error when that takes too long.
+ * @throws Error when this takes too long.
  */
 export async function untilReady(
   coordinators: readonly string[],
@@ -32,7 +32,7 @@ export async function untilReady(
   }
 }
 
-/** Tries it with a transaction that is rolled back. */
+/** Checks this with a transaction that is rolled back. */
 async function takesBranches(coordinator: string, token: string): Promise<boolean> {
   const post = (path: string, body: object): Promise<Response> =>
     fetch(`${coordinator}/dtc/transactions${path}`, {

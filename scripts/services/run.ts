@@ -6,7 +6,7 @@ import { buildIfChanged } from '../start/build-if-changed.ts';
 import { endWithParent } from '../start/end-with-parent.ts';
 
 /**
- * Compiles samples/services and what starts them, and runs a program in this process:
+ * Compiles samples/services and the programs that start them, and runs one of these in this process:
  *
  *     node scripts/services/run.ts start | demo [--short] | build
  *

@@ -24,23 +24,23 @@ export interface DemoSettings {
 
 const HOST = '127.0.0.1';
 const COORDINATORS = ['coordinator-1', 'coordinator-2'] as const;
-/** So many that few orders wait for the same row. */
+/** There are so many of both that few orders wait for the same row. */
 const CUSTOMERS = ['alice', 'bob', 'carol', 'erin', 'frank', 'grace'] as const;
 const PRODUCTS = ['keyboard', 'monitor', 'usb-cable', 'mouse', 'headset', 'webcam'] as const;
-/** So that customers meet the shop without the process that was killed. */
+/** A killed process is started again only after this time, so that customers meet the shop without it. */
 const RESTART_AFTER_MS = 1_000;
-/** How often a condition is looked at. */
+/** How often a condition is checked. */
 const LOOK_MS = 50;
 /** How long everything may take after a fault until it is settled. */
 const SETTLED_WITHIN_MS = 150_000;
 
-/** A transaction that is decided, and of which payment has not been told. */
+/** A decided transaction whose payment has not been told. */
 interface Held {
   readonly coordinator: MemberProcess;
   readonly transactionId: string;
 }
 
-/** The processes of the shop, and what happens to them. */
+/** The processes of the shop, and the faults that they go through. */
 export class ServicesDemo implements Play {
   private readonly orders: ShopOrder[] = [];
   private readonly refused: ShopOrder[] = [];
@@ -76,7 +76,7 @@ export class ServicesDemo implements Play {
         LOG_LEVEL: 'info',
         DTC_LEASE_MS: String(this.settings.leaseMs),
         DTC_RECOVERY_INTERVAL_MS: '250',
-        // On a slow machine too, nothing but the faults of this demo ends a transaction.
+        // Also on a slow machine only the faults of this demo may end a transaction.
         DTC_PREPARE_TIMEOUT_MS: '5000',
       },
     });
@@ -91,7 +91,7 @@ export class ServicesDemo implements Play {
     this.story.tell('All six processes run.');
   }
 
-  /** @returns what is wrong at the end, a sentence each. */
+  /** @returns the problems that remain at the end, a sentence each. */
   async run(): Promise<string[]> {
     const failed = this.fleet.failed.then((reason) => {
       throw new Error(reason);
@@ -129,7 +129,7 @@ export class ServicesDemo implements Play {
       new ShopOrder('too-many-lamps', 'alice', [{ sku: 'last-lamp', quantity: 2 }]),
       new ShopOrder('too-little-money', 'dave', [{ sku: 'monitor', quantity: 1 }]),
     );
-    // Each of them is sent twice at the same time, as by a customer who has no patience.
+    // Each order is sent twice at the same time, as an impatient customer does.
     await Promise.all([...orders, ...orders].map((order) => this.confirm(order)));
     await Promise.all(this.refused.map((order) => order.place(gateway)));
     const cancelled = orders.slice(0, 2);
@@ -137,11 +137,11 @@ export class ServicesDemo implements Play {
     story.tell(
       `${orders.length} orders are confirmed, ${this.refused.length} are refused, and ${cancelled.length} are cancelled.`,
     );
-    // A coordinator takes over from another one when it has renewed its own lease for that long.
+    // A coordinator adopts another one's epoch only when it has renewed its own lease for this long.
     await delay(Math.max(0, since + this.settings.leaseMs - performance.now()));
   }
 
-  /** A service is killed when a transaction is decided, and it has not been told. */
+  /** A service is killed when a transaction is decided and the service has not been told. */
   private async killPayment(): Promise<void> {
     const { story } = this;
     story.begin(
@@ -208,7 +208,7 @@ export class ServicesDemo implements Play {
     await this.tellSettled(since);
   }
 
-  /** Asks for each order once more, and compares all answers with the databases. */
+  /** Asks once more for each order, and compares all answers with the databases. */
   private async check(): Promise<string[]> {
     const { story, orders, refused, gateway } = this;
     story.begin('The check: every order, every answer that a customer got, and every database');
@@ -292,7 +292,7 @@ export class ServicesDemo implements Play {
       throw new Error(`the order ${missing.key} was not cancelled within ${SETTLED_WITHIN_MS / 1_000} s.`);
   }
 
-  /** Sends orders, and waits until one is decided whose payment has not been told. The request of each is sent once. */
+  /** Sends orders until one is decided whose payment has not been told. Each order is sent once. */
   private async holdOneOf(orders: readonly ShopOrder[]): Promise<Held> {
     const scene = ++this.scene;
     const coordinators = await Promise.all(COORDINATORS.map((name) => this.fleet.runs(name)));
@@ -345,7 +345,7 @@ export class ServicesDemo implements Play {
     this.story.tell(`Everything is settled, and no branch is prepared, ${seconds} s after the fault.`);
   }
 
-  /** What became of processes is part of the story, once it has begun. */
+  /** Once the story has begun, the ends of processes are part of it. */
   private said(text: string): void {
     if (this.log !== undefined && !this.isOver) this.story.tell(text);
   }

@@ -5,10 +5,10 @@ import { type Told, post } from '../demo-support/post.js';
 /** The pause before a customer asks again, in milliseconds. It doubles, so that many customers do not keep a slow shop busy. */
 const PAUSE_MS = 100;
 const LONGEST_PAUSE_MS = 1_600;
-/** Longer than the gateway takes for any answer. */
+/** Longer than any answer of the gateway takes. */
 const LOST_AFTER_MS = 20_000;
 
-/** What the gateway has answered to a request of a customer. */
+/** The answer of the gateway to a request of a customer. */
 export interface Answer extends Told {
   readonly to: 'place' | 'cancel';
   readonly reasonCode?: string | undefined;
@@ -19,7 +19,7 @@ export function saysCancelledBefore({ to, code, reasonCode }: Answer): boolean {
   return to === 'cancel' && [code, reasonCode].includes('ALREADY_CANCELLED');
 }
 
-/** One order of a customer, who keeps its key, and every answer. */
+/** One order of a customer, with its key and every answer. */
 export class ShopOrder {
   readonly answers: Answer[] = [];
   /** How many requests were never answered. */
@@ -49,7 +49,7 @@ export class ShopOrder {
   /**
    * Sends the order with its key until it is confirmed.
    *
-   * @param signal ends it: then the order may not be confirmed.
+   * @param signal ends the attempts: then the order may not be confirmed.
    */
   async placeUntilConfirmed(gateway: string, signal: AbortSignal): Promise<void> {
     for (let pause = PAUSE_MS; !this.isConfirmed && !signal.aborted; pause = longer(pause)) {

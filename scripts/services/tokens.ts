@@ -9,7 +9,7 @@ export const PARTICIPANTS = ['order', 'inventory', 'payment'] as const;
 const CALLERS = ['gateway', 'order'] as const;
 
 /**
- * Makes the tokens of all hops, unless they are there: a folder for each process, with a file for each token that it knows.
+ * Makes the tokens of all hops, unless they exist: a folder for each process, with a file for each token that the process knows.
  *
  * @param folder of the tokens.
  */
@@ -36,7 +36,7 @@ export function tokenIn(folder: string, file: string): string {
   return readFileSync(join(folder, file), 'utf8').trim();
 }
 
-/** The first file keeps what it has, and the others get the same. */
+/** The first file keeps its token, and the others get the same. */
 function shared(folder: string, file: string, ...others: readonly string[]): void {
   if (!existsSync(join(folder, file))) write(folder, file, randomBytes(24).toString('base64url'));
   for (const other of others) write(folder, other, tokenIn(folder, file));

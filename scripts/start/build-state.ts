@@ -7,7 +7,7 @@ const INPUTS = [
   'src/**/*.ts',
   'src/demo/page/*',
   'dashboard/**/*',
-  // The dashboard shows its paragraphs.
+  // The dashboard shows the paragraphs of the runbook.
   'docs/runbook.md',
   'package.json',
   'package-lock.json',
@@ -17,12 +17,12 @@ const INPUTS = [
 ];
 const NOT_INPUTS = /\.(?:spec|fixture)\.ts$/;
 
-/** Where the state of the inputs is noted: before a build in a file of its own, after it beside what was built. */
+/** The file with the state of the inputs: before a build a file of its own, after it a file beside the result. */
 const BEFORE = 'build/inputs-before';
-/** A build deletes it with the rest of its folder, so that a build that was interrupted leaves none. */
+/** A build deletes it with the rest of its folder, so an interrupted build leaves none. */
 const AFTER = 'dist/.inputs';
 
-/** What a build must have made; one that is missing was deleted by hand. */
+/** The files that a build must have made. If one is missing, it was deleted by hand. */
 const OUTPUTS = [
   'dist/main.js',
   'dist/main-postgres.js',

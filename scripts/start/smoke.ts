@@ -4,14 +4,14 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
 /**
- * Starts the shop as a user does, asks for its health and its pages, places an order and one that is refused, and ends it:
+ * Starts the shop as a user does, asks for its health and its pages, places an order and one that is refused, and stops the shop:
  *
  *     npm run test:start -- [start | start:postgres]
  *
- * It runs on Linux, macOS and Windows. Exit code 1: an answer was another one, or something took too long.
+ * It runs on Linux, macOS and Windows. Exit code 1: an answer was not the expected one, or a step took too long.
  */
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
-/** A start may have to build, and PostgreSQL to make its first cluster. */
+/** A start may have to build, and PostgreSQL may have to create its first cluster. */
 const LIMIT_MS = 300_000;
 
 const [script = 'start'] = process.argv.slice(2);
@@ -39,7 +39,7 @@ console.log(
   `npm run ${script}: health, pages, an order and a refusal are as they should be, and it has ended`,
 );
 
-/** @returns where the shop says that it listens. */
+/** @returns the address on which the shop says that it listens. */
 async function listening({ stdout }: ChildProcess): Promise<string | undefined> {
   for await (const line of createInterface({ input: stdout! })) {
     const [, url] = /Listening on (http:\/\/[^,]+),/.exec(line) ?? [];
