@@ -34,13 +34,13 @@ export const coordinatorOptionsSchema = z.strictObject({
   expiryMarginMs: durationMs
     .default(1_000)
     .describe(
-      'How long before a vote expires its transaction is aborted, unless commit has been sent to the log by then: the time ' +
-        'that the log and the commit may take.',
+      'A transaction is aborted this long before a vote expires, unless commit has been sent to the log by then. It is the time ' +
+        'that the log and the commit may need.',
     ),
   expiryWarningMs: durationMs
     .default(60_000)
     .describe(
-      'How long before a vote expires that is reported, if its branch is not completed by then. It is at most half of the time of the vote.',
+      'If a branch is not completed this long before its vote expires, that is reported. At most half of the time for which the vote holds counts.',
     ),
   maxAttempts: z
     .number()
@@ -173,11 +173,11 @@ export const coordinatorOptionsSchema = z.strictObject({
     .string()
     .max(200)
     .default('')
-    .describe('What people call this member of a shared log, such as the name of its host.'),
+    .describe('The name of this member of a shared log, for people: such as that of its host.'),
   memberAddress: httpAddress.optional().meta({
     description:
-      'The URL at which the other members of a shared log reach the routes of OperationsModule of this one, and no other process.',
-    derivedDefault: 'none, so they cannot',
+      'The URL at which the other members of a shared log reach the routes of OperationsModule of this member. It must lead to this process alone.',
+    derivedDefault: 'none: the others cannot ask this member',
   }),
 });
 
@@ -224,15 +224,15 @@ export interface CoordinatorOptions {
    */
   readonly completionWaitMs?: number | undefined;
   /**
-   * How long before a vote expires its transaction is aborted, unless commit has been sent to the log by
-   * then: the time that the log and the commit may take. In milliseconds, from 1 to 86_400_000.
+   * A transaction is aborted this long before a vote expires, unless commit has been sent to the log by then.
+   * It is the time that the log and the commit may need. In milliseconds, from 1 to 86_400_000.
    *
    * @default 1_000
    */
   readonly expiryMarginMs?: number | undefined;
   /**
-   * How long before a vote expires that is reported, if its branch is not completed by then. It is at most
-   * half of the time of the vote. In milliseconds, from 1 to 86_400_000.
+   * If a branch is not completed this long before its vote expires, that is reported. At most half of the
+   * time for which the vote holds counts. In milliseconds, from 1 to 86_400_000.
    *
    * @default 60_000
    */
@@ -366,16 +366,16 @@ export interface CoordinatorOptions {
    */
   readonly leaseMs?: number | undefined;
   /**
-   * What people call this member of a shared log, such as the name of its host.
+   * The name of this member of a shared log, for people: such as that of its host.
    *
    * @default ''
    */
   readonly memberName?: string | undefined;
   /**
-   * The URL at which the other members of a shared log reach the routes of OperationsModule of this one, and
-   * no other process.
+   * The URL at which the other members of a shared log reach the routes of OperationsModule of this member.
+   * It must lead to this process alone.
    *
-   * @default none, so they cannot
+   * @default none: the others cannot ask this member
    */
   readonly memberAddress?: string | undefined;
   // /options
