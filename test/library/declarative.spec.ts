@@ -146,7 +146,7 @@ export async function runOnce(
 ): Promise<Outcome> {
   const outcome = await transactions.run({ key: requestId, fingerprint, branches });
   if (outcome.repeated) {
-    // An earlier request has this key: nothing was begun, and this is what has become of its transaction.
+    // An earlier request has this key: nothing was begun, and this is the outcome of its transaction.
   }
   return outcome;
 }
@@ -274,7 +274,7 @@ describe('A decorated method', () => {
     expect(transactions.current()).toBeUndefined();
   });
 
-  it('rolls back when it throws, prepares nothing, and passes on the very error', async () => {
+  it('rolls back when it throws, prepares nothing, and passes on the same error', async () => {
     const error = await rejectionOf(application.get(Checkout).place({ ...ORDER, amount: 13 }));
 
     expect(error).toBeInstanceOf(OutOfPaper);
@@ -558,7 +558,7 @@ describe('Propagation', () => {
     expect(transactions.list({ state: 'ACTIVE' })).toEqual([]);
   });
 
-  it('"requires-new" commits what the caller then rolls back, and does not doom the caller', async () => {
+  it('"requires-new" keeps its commit when the caller then rolls back, and does not stop the caller from committing', async () => {
     const enlist = async (id: string) => transactions.enlist(branch('payment', id, { branchId: id }));
     const error = new Error('of the caller');
 
@@ -619,7 +619,7 @@ describe('The instances', () => {
     await expect(sub.short(names)).resolves.toBe('named');
   });
 
-  it('are found whatever way they are provided, and in every module that provides the class', async () => {
+  it('are found in whichever way they are provided, and in every module that provides the class', async () => {
     const value = new Works(undefined as unknown as TransactionManager);
     @Module({ providers: [Works, { provide: 'OWN', useExisting: Works }], exports: ['OWN'] })
     class Feature {}
