@@ -1,12 +1,21 @@
 import { CARRIER_HEADER, TRANSACTION_HEADER } from '../server/wire/index.js';
 import { type CarryOptions, checkCarry, tokenFrom } from './client.options.js';
 
-/** What knows the transaction of the calling code: the TransactionManager of `nestjs-dtc`, or that of `nestjs-dtc/client`. @publicApi */
+/**
+ * A manager that knows the transaction of the calling code: the TransactionManager of `nestjs-dtc`, or that of
+ * `nestjs-dtc/client`.
+ *
+ * @publicApi
+ */
 export interface CurrentTransaction {
   current(): { readonly id: string } | undefined;
 }
 
-/** As much of an instance of axios as is needed, such as `HttpService.axiosRef`. Its requests are of the type of its version. @publicApi */
+/**
+ * The part of an instance of axios that is used, such as `HttpService.axiosRef`. Its requests are of the type of its version.
+ *
+ * @publicApi
+ */
 export interface AxiosLike {
   readonly interceptors: {
     readonly request: {
@@ -18,14 +27,14 @@ export interface AxiosLike {
   getUri(request: any): string;
 }
 
-/** As much of a request of axios as is needed. @publicApi */
+/** The part of a request of axios that is used. @publicApi */
 export interface AxiosRequestLike {
   readonly headers: { set(name: string, value: string): unknown };
   // oxlint-disable-next-line typescript/no-explicit-any -- the fields of axios, which are of no interest here
   readonly [field: string]: any;
 }
 
-/** As much of a ClientProxy of `@nestjs/microservices` as is needed. @publicApi */
+/** The part of a ClientProxy of `@nestjs/microservices` that is used. @publicApi */
 export interface ClientProxyLike {
   // oxlint-disable-next-line typescript/no-explicit-any -- as ClientProxy has it
   send(pattern: any, data: any): any;
@@ -113,7 +122,7 @@ export class TransactionCarrier {
     });
   }
 
-  /** @returns what to send instead of `data`; outside a transaction `data` itself. */
+  /** @returns the value to send instead of `data`; outside a transaction `data` itself. */
   message<T>(data: T): T | CarriedMessage {
     const transaction = this.transactions.current();
     return transaction === undefined ? data : { ...this.credentials(transaction.id), data };

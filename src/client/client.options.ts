@@ -69,7 +69,11 @@ export interface TransactionClientOptions {
    * @default none
    */
   readonly carriers?: readonly CarrierCredential[] | (() => readonly CarrierCredential[]) | undefined;
-  /** What this service carries with its own requests. @default nothing */
+  /**
+   * What this service sends along with its own requests.
+   *
+   * @default nothing
+   */
   readonly carry?: CarryOptions | undefined;
 }
 
@@ -81,7 +85,7 @@ export interface CarryOptions {
   readonly origins: readonly string[];
 }
 
-/** What `TransactionClientModule.forRootAsync` takes. @publicApi */
+/** The options of `TransactionClientModule.forRootAsync`. @publicApi */
 export interface TransactionClientAsyncOptions extends Pick<ModuleMetadata, 'imports'> {
   readonly inject?: FactoryProvider['inject'];
   /** @returns the options. */

@@ -9,7 +9,7 @@ export class CoordinatorRefusedError extends RefusedElsewhereError {
   /**
    * @param code of the refusal, such as `DTC_OVERLOADED`.
    * @param status of the HTTP answer.
-   * @param detail what the coordinator says.
+   * @param detail the explanation of the coordinator.
    * @param retryAfterMs how long it asks to wait, if it does.
    */
   constructor(
@@ -112,7 +112,7 @@ export class CarriedTransactionNeededError extends BadRequestException {
   }
 }
 
-/** What is answered without a filter for problems. */
+/** The answer without a filter for problems. */
 function problemBody(statusCode: number, code: string, message: string): object {
   return { statusCode, code, message };
 }

@@ -34,7 +34,7 @@ interface Carrying {
   [CARRIED]?: Transaction;
 }
 
-/** What another process has sent. Nothing of it is believed yet. */
+/** Values that another process has sent. None of them is trusted yet. */
 interface Sent {
   readonly id: unknown;
   readonly credential: unknown;

@@ -9,7 +9,7 @@ import { activeTrace } from '../coordinator/observation/tracing/trace-context.js
 import { type TlsSource, isRefusedCertificate, secureRequest, tlsProblemOf } from '../hop/index.js';
 import { type GreetingAnswer, greetingSchema } from '../server/wire/index.js';
 
-/** What has become of one try of a request at one member. */
+/** The result of one attempt of a request at one member. */
 export type Tried =
   /** It has answered with JSON. */
   | {
@@ -49,7 +49,7 @@ const NOT_CONNECTED = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTU
 export class Member {
   private readonly agent: HttpAgent;
   private readonly isSecure: boolean;
-  /** What it has told of itself; asked again after its run has changed. */
+  /** The information of the member about itself, which is asked for again after its run has changed. */
   private greeted: GreetingAnswer | undefined;
 
   /**
@@ -73,7 +73,7 @@ export class Member {
 
   /**
    * @param timeoutMs after which the answer counts as lost.
-   * @returns what has become of it; it is never a rejection.
+   * @returns the result of the attempt; it never rejects.
    */
   ask(asked: MemberRequest, timeoutMs: number): Promise<Tried> {
     return new Promise((resolve) => {
@@ -122,9 +122,7 @@ export class Member {
     });
   }
 
-  /**
-   * @returns what the member tells of itself, or what has become of the question.
-   */
+  /** @returns the information of the member about itself, or the result of a failed attempt. */
   async greet(timeoutMs: number): Promise<GreetingAnswer | Tried> {
     if (this.greeted !== undefined) return this.greeted;
     const tried = await this.ask({ method: 'GET', path: '' }, timeoutMs);

@@ -86,7 +86,7 @@ export class Members {
     return !this.isClosed && this.now() < deadline;
   }
 
-  /** Ends every connection. What waits is not tried again. */
+  /** Ends every connection. Waiting requests are not tried again. */
   close(): void {
     this.isClosed = true;
     for (const member of this.members) member.close();
@@ -218,7 +218,7 @@ export class Members {
     return this.members.find((member) => member.origin === origin);
   }
 
-  /** The last try may end only because all time is over: what was wrong before says more. */
+  /** The last attempt may end only because all time is used up: the problem of the attempt before says more. */
   private note(state: KeyedTries, problem: string, deadline: number): void {
     if (state.problem === NOT_ASKED || this.hasTime(deadline)) state.problem = problem;
   }
@@ -251,7 +251,7 @@ export class Members {
   }
 }
 
-/** What the tries of one keyed request have come to. */
+/** The results of the attempts of one keyed request. */
 interface KeyedTries {
   readonly key: string;
   /** Whether the caller has given the key, so that it may have sent it before. */

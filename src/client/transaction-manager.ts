@@ -38,7 +38,7 @@ export interface RemoteBeginOnceOptions extends RemoteBeginOptions {
 }
 
 /**
- * What `TransactionManager.beginOnce` answers: the transaction that was begun, or what has become of the one that an earlier
+ * The answer of `TransactionManager.beginOnce`: the transaction that was begun, or the outcome of the transaction that an earlier
  * request with the key has begun.
  *
  * @publicApi

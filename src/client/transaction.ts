@@ -14,7 +14,7 @@ import { nameOf, sendable } from './requests.js';
 const MAX_QUALIFIER_BYTES = 64;
 const SUFFIX_BYTES = 6;
 
-/** What the client and its transactions have in common. */
+/** The state that the client shares with its transactions. */
 export interface ClientParts {
   readonly members: Members;
   readonly ambient: AsyncLocalStorage<Transaction>;

@@ -1,12 +1,12 @@
 import { type Ended, type MemberLine, MemberProcess } from './member-process.js';
 
-/** What a cluster needs to know of each member. */
+/** The settings of each member. */
 export interface MemberSettings {
   readonly name: string;
   readonly environment: NodeJS.ProcessEnv;
 }
 
-/** What people are told. */
+/** The output for people. */
 export interface Reports {
   /** A line of a member. */
   line(member: string, line: MemberLine): void;

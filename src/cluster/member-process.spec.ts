@@ -47,7 +47,7 @@ describe('the process of a member', () => {
       '{no JSON either',
     ]);
     expect(lines.find(({ text }) => text === 'committed')!.fields).toEqual({ level: 30, msg: 'committed' });
-    // What is sent to a process that has ended is lost, and fails nothing.
+    // A message to a process that has ended is lost, and causes no error.
     member.tell({ code: 4 });
     member.signal('SIGKILL');
   });

@@ -15,7 +15,7 @@ export interface MemberLine {
   readonly text: string;
 }
 
-/** What a member tells its parent. */
+/** A message from a member to its parent. */
 export type MemberMessage = Readonly<Record<string, unknown>>;
 
 /** A process that should have listened has ended. */

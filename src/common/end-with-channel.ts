@@ -1,4 +1,4 @@
-/** What of the process is used: a test has one of its own. */
+/** The part of the process that is used: a test has one of its own. */
 type Self = Pick<NodeJS.Process, 'pid' | 'platform' | 'kill' | 'listenerCount'> & {
   on(event: 'message', listener: (message: unknown) => void): unknown;
   once(event: 'disconnect', listener: () => void): unknown;

@@ -221,8 +221,8 @@ export class FencedError extends CoordinatorError {
 }
 
 /**
- * So many transactions wait for an operator that a stalling participant gets no more branches. Safe to try
- * again when the participant works.
+ * The number of transactions that wait for an operator has reached `maxStalled`, so a participant with stalled branches gets no
+ * more branches. It is safe to try again when the participant works.
  *
  * @publicApi
  */

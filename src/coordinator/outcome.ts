@@ -1,6 +1,6 @@
 import type { AbortCause, HeuristicKind } from './protocol/index.js';
 
-/** What every outcome says. @publicApi */
+/** The fields that every outcome has. @publicApi */
 export interface OutcomeOfTransaction {
   readonly transactionId: string;
   /**
@@ -33,7 +33,7 @@ export interface AbortedOutcome extends OutcomeOfTransaction {
   readonly reason: string;
   /** Set where a participant refused, and said that the same request may succeed when it is tried again. */
   readonly temporary?: boolean;
-  /** What the participant threw, where it did. */
+  /** The error of the participant, if it threw one. */
   readonly error?: unknown;
 }
 

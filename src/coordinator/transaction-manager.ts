@@ -24,7 +24,7 @@ import {
 import type { TransactionScope } from './transaction-scope.js';
 
 /**
- * What `TransactionManager.beginOnce` answers: the transaction that was begun, or what has become of the one that an earlier
+ * The answer of `TransactionManager.beginOnce`: the transaction that was begun, or the outcome of the transaction that an earlier
  * request with the key has begun.
  *
  * @publicApi
@@ -85,7 +85,7 @@ export class TransactionManager {
       if (read.requestKey !== undefined) transaction.needExtras().requestKey = read.requestKey;
       if (signal?.isAborted !== true) {
         admission.enlistAll(transaction, read.branches, read.branchCount);
-        // An earlier request with the key is answered, whatever the participants do now.
+        // An earlier request with the key gets its answer even if the participants cannot work now.
         if (read.requestKey === undefined) admission.checkSilence(transaction);
         // Everything that can fail happens before the start. After it the transaction has an outcome.
         signal?.listen();

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 /** The token of the settings. */
 export const DEMO_SETTINGS = Symbol('DEMO_SETTINGS');
 
-/** What a demonstration is told by the application. */
+/** The settings of a demonstration, from the application. */
 export interface DemoSettings {
   /** The account of the demonstration. */
   readonly operator: DemoOperator;

@@ -28,7 +28,7 @@ export class FaultyParticipant implements TransactionParticipant {
     if (inner.commitOnePhase !== undefined) {
       this.commitOnePhase = (branch) => this.call('commit', branch, () => inner.commitOnePhase!(branch));
     }
-    // What the participant does not have, this one does not have either.
+    // This participant has only the methods of the one that it wraps.
     for (const name of HANDED_ON) {
       const method: unknown = inner[name];
       if (typeof method === 'function') Object.assign(this, { [name]: method.bind(inner) as unknown });

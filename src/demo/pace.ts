@@ -44,7 +44,7 @@ export class Pace {
     return !this.isOver;
   }
 
-  /** Starts no more work. What is under way ends by itself. */
+  /** Starts no more work. Work under way ends by itself. */
   stop(): void {
     clearInterval(this.timer);
     this.isOver = true;

@@ -40,7 +40,7 @@ export interface LoadState {
 
 /** The most orders of the traffic under way at the same time. */
 const MAX_OPEN = 500;
-/** What says that supplies have run dry. */
+/** The refusals that mean that supplies have run out. */
 const DRY: ReadonlySet<string | undefined> = new Set([
   'OUT_OF_STOCK',
   'INSUFFICIENT_FUNDS',

@@ -20,7 +20,7 @@ export const DEMO_CUSTOMERS: readonly string[] = Array.from(
 const STOCK = { ...SEED_STOCK, ...Object.fromEntries(DEMO_PRODUCTS.map((sku) => [sku, PIECES])) };
 const MONEY = { ...SEED_BALANCES, ...Object.fromEntries(DEMO_CUSTOMERS.map((name) => [name, CENTS])) };
 
-/** What was added. */
+/** The added supplies. */
 export interface Restocked {
   readonly pieces: number;
   readonly cents: number;

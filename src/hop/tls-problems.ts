@@ -72,7 +72,7 @@ function codeOf(error: unknown): string {
   return typeof code === 'string' ? code : '';
 }
 
-/** Node says which names the certificate has: what another process has put there is cut. */
+/** Node quotes the names of the certificate. Another process has chosen them, so the text is cut. */
 function namesIn(error: Error): string {
   const reason: unknown = (error as { readonly reason?: unknown }).reason;
   return (typeof reason === 'string' ? reason : error.message).slice(0, 200).replace(/\.$/, '');

@@ -37,7 +37,7 @@ export interface TlsFiles {
 
 const FIELDS: readonly string[] = ['ca', 'cert', 'key', 'servername'];
 
-/** What `node:https` takes. */
+/** The options for `node:https`. */
 export interface SecureRequest {
   readonly ca?: Pem | Pem[];
   readonly cert?: Pem;
@@ -70,7 +70,7 @@ export function tlsFrom({ servername, ...paths }: TlsFiles): () => TlsSettings {
   );
 }
 
-/** @returns what a request over https takes. */
+/** @returns the options of a request over https. */
 export function secureRequest(source: TlsSource | undefined): SecureRequest {
   const { ca, cert, key, servername } = (typeof source === 'function' ? source() : source) ?? {};
   return {
@@ -84,7 +84,7 @@ export function secureRequest(source: TlsSource | undefined): SecureRequest {
 /**
  * @param source as it was given, perhaps from JavaScript.
  * @param option its name, for the texts.
- * @returns what is wrong. No key is quoted.
+ * @returns the problems. No key is quoted.
  */
 export function problemsOfTls(source: unknown, option: string): string[] {
   if (source === undefined) return [];

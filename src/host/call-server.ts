@@ -45,7 +45,7 @@ interface Places {
   taken: number;
 }
 
-/** What the calls of one message are made to, and for which run. */
+/** The participant of the calls of one message, and their run. */
 interface Addressee {
   readonly participant: ServedParticipant;
   readonly run: CoordinatorRun;

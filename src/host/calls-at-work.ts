@@ -16,7 +16,7 @@ export interface CallAtWork {
   readonly startedAt: number;
   /** When the time of the call is over. */
   readonly dueAt: number;
-  /** What its participant works on, if it is the call of a branch. */
+  /** The branch on which its participant works, if it is the call of a branch. */
   branch: ServedBranch | undefined;
   readonly message: AnsweredMessage;
 }

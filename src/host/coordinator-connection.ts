@@ -17,7 +17,7 @@ const MAX_CONNECTIONS = 4;
 /** Below the time after which servers usually close an idle connection. */
 const IDLE_MS = 4_000;
 
-/** What a member of the coordinator has answered. */
+/** The answer of a member of the coordinator. */
 export interface MemberAnswer {
   readonly status: number;
   readonly text: string;

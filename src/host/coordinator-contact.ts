@@ -24,7 +24,7 @@ export interface CoordinatorContactOptions {
   readonly intervalMs?: number | undefined;
 }
 
-/** What a contact needs of its host. */
+/** The parts of its host that a contact uses. */
 export interface ContactedHost {
   readonly names: readonly string[];
   /** @returns branches of a participant in doubt: a page of them, after the given key. */

@@ -8,7 +8,7 @@ import type { CallAnswer, WireCall } from '../remote/wire/index.js';
 /** The most lines about failed calls of one participant in ten seconds. */
 const MAX_FAILURES = 50;
 
-/** What a host writes. A logger that throws must not fail a call, so nothing here throws. */
+/** The log lines of a host. A logger that throws must not fail a call, so nothing here throws. */
 export class HostLog {
   /** How often a logger, a tracer or a meter of the application has thrown. */
   defects = 0;

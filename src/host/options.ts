@@ -17,8 +17,8 @@ export interface ParticipantHostOptions {
   /** The names of the coordinators that may call. @default every coordinator with a token */
   readonly coordinators?: readonly string[] | undefined;
   /**
-   * What happens to a commit or an undo whose process has stopped, or takes longer than its call: `repeat` runs it
-   * again, `report` reports a hazard.
+   * The treatment of a commit or an undo whose process has stopped, or that takes longer than its call: `repeat` runs it again,
+   * `report` reports a hazard.
    *
    * @default 'repeat'
    */

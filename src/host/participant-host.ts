@@ -37,7 +37,7 @@ const LEAVE_MS = 2_000;
 
 export const HOST_OPTIONS = Symbol('HOST_OPTIONS');
 
-/** What a host is doing. @publicApi */
+/** The state of a host. @publicApi */
 export interface ParticipantHostView {
   /** `stopping` while it finishes its calls and refuses new ones. */
   readonly status: 'serving' | 'stopping';
@@ -84,7 +84,7 @@ export class ParticipantHost
   private timer: NodeJS.Timeout | undefined;
   private purging: Promise<void> | undefined;
   private problem: string | undefined;
-  /** What is done before calls are refused, so that none comes that would be. */
+  /** Actions before calls are refused, which keep calls from coming that would be refused. */
   private readonly leaving: (() => Promise<void>)[] = [];
   private stopped: Promise<void> | undefined;
 
@@ -179,7 +179,7 @@ export class ParticipantHost
     // One broker that cannot be left keeps no other from being left.
     const left = Promise.allSettled(this.leaving.map(async (leave) => leave())).then((ends) => {
       for (const end of ends) if (end.status === 'rejected') this.warnOfMessages(messageOf(end.reason));
-      // What has just come is given to the host in this turn.
+      // Messages that have just arrived reach the host in this turn.
       return new Promise<void>((resolve) => setImmediate(resolve));
     });
     await within(LEAVE_MS, left, () => this.warnOfMessages(`no answer within ${LEAVE_MS} ms`));
@@ -196,7 +196,7 @@ export class ParticipantHost
     await this.store.close?.();
   }
 
-  /** @returns what the host is doing. */
+  /** @returns the present state of the host. */
   view(): ParticipantHostView {
     return {
       status: this.stopped !== undefined ? 'stopping' : 'serving',

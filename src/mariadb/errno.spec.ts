@@ -16,7 +16,7 @@ const OPERATOR = ['failed', 'failed', 'unknown', 'operator', 'operator'] as cons
 const ENDED = ['failed', 'refused', 'refused', 'not-found', 'not-found'] as const;
 const HELD = ['held', 'refused', 'refused', 'retry', 'retry'] as const;
 
-/** Every row: what an error means in the phases begin, work, prepare, commit and rollback. */
+/** Every row: the meaning of an error in the phases begin, work, prepare, commit and rollback. */
 const EXPECTED: Record<number, readonly Meaning[]> = {
   1062: ['exists', 'refused', 'refused', 'retry', 'retry'],
   1397: ['failed', 'failed', 'unknown', 'not-found', 'not-found'],

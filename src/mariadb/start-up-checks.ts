@@ -35,7 +35,7 @@ const NAMES: readonly (keyof Variables)[] = [
   'sync_binlog',
 ];
 
-/** What the checks have found out. */
+/** The findings of the checks. */
 export interface ServerFacts {
   /** The database of a new session. */
   readonly database: string;
@@ -55,7 +55,7 @@ export class StartUpChecks {
     private readonly logger: Logger,
   ) {}
 
-  /** @returns what branches need to know. The guard table has its database from then on. */
+  /** @returns the facts that branches need. From then on the guard table has its database. */
   async run(): Promise<ServerFacts> {
     const { startTimeoutMs } = this.settings;
     const signal = AbortSignal.timeout(startTimeoutMs);

@@ -6,7 +6,7 @@ import { readResponse } from './frames.js';
 const MAX_RESPONSE_BYTES = 64 * MAX_ANSWER_BYTES;
 /** The most answers to one message, and the most parts in which they come. */
 const MAX_ANSWERS = 2 * MAX_CALLS;
-/** So much of a refusal is shown. */
+/** The most characters of a refusal that are shown. */
 const MAX_SHOWN = 300;
 
 /** Reads the answers to one message. It passes on only what has the documented form and size. */

@@ -11,7 +11,7 @@ const ARRIVAL_MS = 5_000;
 /** Marks the handler of a host's messages, in the extras of its pattern. */
 export const HOST_HANDLER = { isOfParticipantHost: true } as const;
 
-/** What a server needs of the host whose messages it takes. */
+/** The parts of a host that a server of messages uses. */
 export interface HostOfServer {
   /** @param leave ends the subscription at the broker, before the host refuses calls. */
   stopsFirst(leave: () => Promise<void>): void;

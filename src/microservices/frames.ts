@@ -7,7 +7,7 @@ export const DEFAULT_PATTERN = 'dtc.calls';
 const PATTERN = /^[\w-]+(\.[\w-]+)*$/;
 const MAX_PATTERN_LENGTH = 200;
 
-/** What a coordinator sends to a host, over any transport of Nest. */
+/** A message from a coordinator to a host, over any transport of Nest. */
 export interface CallsRequest {
   /** `Bearer <token>`. */
   readonly authorization: string;
@@ -21,7 +21,7 @@ export interface RefusalOfMessage {
   readonly detail: string;
 }
 
-/** What a host sends back: answers, each as JSON, or a refusal. */
+/** A message from a host: answers, each as JSON, or a refusal. */
 export interface CallsResponse {
   readonly answers?: readonly string[] | undefined;
   readonly refusal?: RefusalOfMessage | undefined;

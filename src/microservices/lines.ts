@@ -43,7 +43,7 @@ const NATS_ANSWERS = {
     }
   },
 };
-/** What a client does when its broker is away: it goes on to try, about every half second. */
+/** When its broker is away, a client tries again about every half second. */
 const NATS_DEFAULTS = {
   maxReconnectAttempts: -1,
   reconnectTimeWait: 500,
@@ -83,7 +83,7 @@ function tcpLine({ options }: TcpClientOptions, pattern: string): Line {
   const reset = (): void => {
     const socket = client.connected;
     client.close();
-    // What hangs does not answer a polite end either.
+    // A connection that hangs does not answer a polite end either.
     socket?.destroy();
   };
   return {

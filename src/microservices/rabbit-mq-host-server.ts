@@ -64,7 +64,7 @@ export class RabbitMqHostServer extends ServerRMQ {
     await super.setupChannel(watched(channel, ['consume']), callback);
   }
 
-  /** What the broker has sent before comes before its answer, and is served. */
+  /** Messages that the broker has sent before its answer arrive before it, and are served. */
   private async leave(): Promise<void> {
     this.isLeaving = true;
     if (this.server?.isConnected() !== true) return;

@@ -66,7 +66,7 @@ export class RedisHostServer extends ServerRedis {
     return super.handleMessage(channel, buffer, pub, pattern) as Promise<unknown>;
   }
 
-  /** What Redis has sent before comes before its answer, and is served. */
+  /** Messages that Redis has sent before its answer arrive before it, and are served. */
   private async leave(): Promise<void> {
     const [, subscriber] = this.unwrap<[publisher: unknown, subscriber: Subscriber]>();
     await endInTurn([

@@ -7,9 +7,9 @@ import { MAX_ANSWER_BYTES } from '../remote/wire/index.js';
 
 /** The largest frame of a host, in characters: its answers are texts in JSON, in which each character may take two. */
 const MAX_FRAME = 2 * MAX_ANSWER_BYTES;
-/** What one read of a socket brings beyond a frame, with room. */
+/** Room for the bytes that one read of a socket brings beyond a frame. */
 const MAX_READ = 256 * 1024;
-/** So many characters of a host are held before they are read. Nest would hold 128 million. */
+/** The most characters of a host that are held before they are read. Nest would hold 128 million. */
 const DEFAULT_BUFFER = 4 * MAX_ANSWER_BYTES;
 const MAX_BUFFER = 16 * 1024 * 1024;
 

@@ -5,7 +5,7 @@ import { DatabaseWatch } from './databases/database-watch.js';
 import { OperatorRoutes } from './operator-routes.decorator.js';
 import { Reply } from './reply.js';
 
-/** What is prepared in the databases of the participants. */
+/** The prepared branches in the databases of the participants. */
 @OperatorRoutes('databases')
 export class DatabasesController {
   constructor(

@@ -23,7 +23,7 @@ export function sendEvents(
   request: Native<IncomingMessage>,
   response: Native<ServerResponse>,
 ): void {
-  // What the application has set before is kept: headers for other origins, for instance.
+  // Headers that the application has set before stay: those for other origins, for instance.
   const set = 'getHeaders' in response ? response.getHeaders() : {};
   if ('hijack' in response) response.hijack?.();
   const raw = 'raw' in response ? response.raw : response;

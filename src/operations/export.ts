@@ -72,7 +72,7 @@ const COLUMNS: readonly (readonly [head: string, cell: (transaction: OwnedSummar
   ['member', ({ owner }) => (owner === null ? null : owner.member || `epoch ${owner.epoch}`)],
 ];
 
-/** @returns the export as CSV, by RFC 4180. What is missing is said in a last line. */
+/** @returns the export as CSV, by RFC 4180. A last line names missing parts. */
 export function csvOf({ transactions, cut, unanswered }: TransactionExport): string {
   const lines = transactions.map((transaction) => lineOf(COLUMNS.map(([, cell]) => cell(transaction))));
   const notes = [

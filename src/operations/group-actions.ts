@@ -6,7 +6,7 @@ import type { TransactionAction } from './members/member-call.js';
 import { problemOf } from './problem/problem.js';
 import type { GroupBody } from './request.schemas.js';
 
-/** So many orders of one request are carried out at the same time. A member takes some more, so that others can look meanwhile. */
+/** The most orders of one request that are carried out at the same time. A member takes some more, so that others can look meanwhile. */
 const AT_ONCE = 4;
 /** Later no further order is begun, in milliseconds. The last ones may take as long again, and a client waits for them. */
 const WITHIN_MS = 10_000;
@@ -23,7 +23,7 @@ export class GroupActions {
 
   constructor(private readonly anyMember: AnyMember) {}
 
-  /** @returns what became of each; it is never a rejection. */
+  /** @returns the result of each order; it never rejects. */
   async act({ targets, ...what }: Omit<GroupBody, 'reason'>, order: OperatorOrder): Promise<GroupResult> {
     const endAt = performance.now() + WITHIN_MS;
     const waiting = [...targets];

@@ -14,7 +14,7 @@ export interface GroupRefusal {
   readonly targets: readonly GroupTarget[];
 }
 
-/** What became of the orders of one request. @publicApi */
+/** The results of the orders of one request. @publicApi */
 export interface GroupResult {
   readonly done: number;
   readonly refused: readonly GroupRefusal[];

@@ -3,7 +3,7 @@ import type { AuditEntry, History, HistoryView, OperatorActions } from '../coord
 const HOUR_MS = 3_600_000;
 /** Orders that change what the figures show. */
 const MARKED: ReadonlySet<AuditEntry['action']> = new Set(['pause', 'resume', 'drain', 'undrain'] as const);
-/** No more of them are shown. */
+/** The most marks that are shown. */
 const MAX_MARKS = 100;
 
 /** An order of an operator that explains a change of the figures. @publicApi */

@@ -2,7 +2,7 @@ import { InvalidOptionsError } from '../coordinator/index.js';
 
 /** A link from a transaction to another tool, such as its trace or its log lines. @publicApi */
 export interface LinkTemplate {
-  /** What people read, such as `Trace`: at most 40 characters. */
+  /** The text of the link, such as `Trace`: at most 40 characters. */
   readonly label: string;
   /**
    * An address with http or https, in which `{transactionId}`, `{traceId}`, `{requestId}` and `{name}` stand for those of the
@@ -13,7 +13,7 @@ export interface LinkTemplate {
 
 /** A link of the dashboard to a page of the application. @publicApi */
 export interface PageLink {
-  /** What people read: at most 40 characters. */
+  /** The text of the link: at most 40 characters. */
   readonly label: string;
   /** An address with http or https, or a path of this server, such as `/orders`. */
   readonly url: string;
@@ -28,7 +28,7 @@ const MAX_LABEL = 40;
 const MAX_URL = 2_000;
 const PLACEHOLDER = /\{([^{}]*)\}/g;
 
-/** What `GET /links` answers. */
+/** The answer of `GET /links`. */
 export interface LinksView {
   readonly links: readonly LinkTemplate[];
   readonly pages: readonly PageLink[];
@@ -49,7 +49,7 @@ export class Links {
   }
 }
 
-/** @returns what is wrong with the option `links`, which may come from JavaScript or from a factory. */
+/** @returns the problems of the option `links`, which may come from JavaScript or from a factory. */
 export function linkProblemsOf(given: unknown): string[] {
   return listProblemsOf(
     given,
@@ -60,7 +60,7 @@ export function linkProblemsOf(given: unknown): string[] {
   );
 }
 
-/** @returns what is wrong with the option `pages`. */
+/** @returns the problems of the option `pages`. */
 export function pageProblemsOf(given: unknown): string[] {
   return listProblemsOf(given, 'pages', `{ label: 'Orders', url: '/orders' }`, MAX_PAGES, pageProblemOf);
 }

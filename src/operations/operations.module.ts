@@ -108,8 +108,8 @@ const EXPORTS = [CoordinatorHealthIndicator, MetricsModule];
 })
 export class OperationsModule {
   /**
-   * @param options who may see, who may act, and where the routes are.
-   * @throws InvalidOptionsError when an option is impossible, a token for instance that is missing or too short.
+   * @param options the callers that may see and act, and the paths of the routes.
+   * @throws InvalidOptionsError when an option is impossible: a token, for instance, that is missing or too short.
    */
   static forRoot(options: OperationsOptions): DynamicModule {
     const { prefix, decorators, ...rest } = options ?? {};
@@ -143,7 +143,7 @@ export class OperationsModule {
   }
 }
 
-/** What was configured, after its check. */
+/** The checked configuration. */
 interface Checked {
   readonly access: Access;
   readonly tokens: MemberTokens;
@@ -164,15 +164,15 @@ function checkedOf(options: OperationsConfiguration): Checked {
 }
 
 /**
- * What Nest reads from a class before it asks a factory. A decorator of these kinds would have no effect on routes that are
- * decorated when the factory has answered.
+ * The metadata that Nest reads from a class before it calls a factory. A decorator of these kinds would have no effect on routes
+ * that are decorated when the factory has answered.
  */
 const ENHANCERS = keysWrittenBy([UseGuards(), UsePipes(), UseInterceptors(), UseFilters()]);
 
 /** The decorators that were given for the routes. */
 const DECORATORS = Symbol('DECORATORS');
 
-/** What `forRoot` makes. OperationsModule itself has its routes without a prefix. */
+/** The module of `forRoot`. OperationsModule itself has its routes without a prefix. */
 @Module({})
 class ConfiguredOperationsModule implements OnApplicationBootstrap {
   private readonly logger = new Logger(OperationsModule.name);
@@ -223,7 +223,7 @@ function configured(
   let isAuthorized: boolean | undefined;
   const checked = provideChecked(({ authorize }) => {
     isAuthorized ??= authorize !== undefined;
-    // What a decorator writes stays on the routes, and all applications with this module object share them.
+    // The metadata of a decorator stays on the routes, and all applications with this module object share them.
     if (decorators.length > 0 && isAuthorized !== (authorize !== undefined)) {
       throw new InvalidOptionsError('OperationsModule', [
         'one module object is used in two applications, one with authorize and one without: call forRootAsync() once for each application',

@@ -22,7 +22,7 @@ export interface OperationsRoutes {
   readonly decorators?: readonly ClassDecorator[] | undefined;
 }
 
-/** Who may see and act, and how the members of a shared log ask each other. @publicApi */
+/** The callers that may see and act, and how the members of a shared log ask each other. @publicApi */
 export interface OperationsConfiguration extends OperationsAccess {
   /**
    * How the members of a shared log ask each other. The address of a member is the option `memberAddress` of
@@ -45,13 +45,13 @@ export interface OperationsConfiguration extends OperationsAccess {
   readonly pages?: readonly PageLink[] | undefined;
 }
 
-/** What `OperationsModule.forRoot` takes. @publicApi */
+/** The options of `OperationsModule.forRoot`. @publicApi */
 export interface OperationsOptions extends OperationsConfiguration, OperationsRoutes {}
 
-/** What `OperationsModule.forRootAsync` takes. @publicApi */
+/** The options of `OperationsModule.forRootAsync`. @publicApi */
 export interface OperationsAsyncOptions extends OperationsRoutes, Pick<ModuleMetadata, 'imports'> {
   readonly inject?: FactoryProvider['inject'];
-  /** @returns who may see and act, and how members ask each other. */
+  /** @returns the callers that may see and act, and how members ask each other. */
   // oxlint-disable-next-line typescript/no-explicit-any -- what is injected has the types that the factory asks for
   readonly useFactory: (...dependencies: any[]) => OperationsConfiguration | Promise<OperationsConfiguration>;
 }

@@ -44,10 +44,10 @@ const BYTES_A_SECOND = { alarms: 4_000, participants: 2_000, members: 1_500 } as
 /** The parts that are left out of an event when they have not changed, or are not due yet. */
 type PacedPart = keyof typeof BYTES_A_SECOND;
 
-/** What an event may leave out. */
+/** The parts that an event may leave out. */
 type LeftOut = PacedPart | 'alarmsTotal';
 
-/** What one event contains: the first event of a stream is whole. */
+/** The content of one event. The first event of a stream is complete. */
 export type OverviewEvent = Omit<Overview, LeftOut> & Partial<Pick<Overview, LeftOut>>;
 
 /** The content of an overview. */
@@ -56,9 +56,9 @@ export interface Overview {
   readonly at: string;
   /** The member that answers. */
   readonly coordinator: CoordinatorView;
-  /** The members that share the log. What others say of themselves is a second old. */
+  /** The members that share the log. The information of the others about themselves is a second old. */
   readonly members: MembersNow;
-  /** What is wrong at all members: the most urgent first, not more than {@link SHOWN_ALARMS}. */
+  /** The alarms of all members: the most urgent first, not more than {@link SHOWN_ALARMS}. */
   readonly alarms: readonly OwnedAlarm[];
   /** The number of all of them. */
   readonly alarmsTotal: number;

@@ -2,7 +2,7 @@ import { HttpStatus, Injectable } from '@nestjs/common';
 import { HttpAdapterHost } from '@nestjs/core';
 
 /**
- * Sends answers as they are. What a handler returns passes through the global interceptors of the application, which may wrap
+ * Sends answers directly. The return value of a handler passes through the global interceptors of the application, which may wrap
  * it: then neither the dashboard nor a collector of metrics could read it.
  */
 @Injectable()

@@ -20,7 +20,7 @@ const moment = z.iso.datetime({
   error: 'must be a moment with a zone, such as 2026-01-31T03:00:00Z',
 });
 
-/** What selects transactions, in the query of a route. */
+/** The filter for transactions, in the query of a route. */
 const selection = {
   state: z.enum(STATES).exactOptional(),
   stalled: flag.exactOptional(),
@@ -92,7 +92,7 @@ export function filterOf({ limit, cursor, ...query }: ListQuery): ListFilter {
   return { ...selectedBy(query), limit, ...(cursor !== undefined && { cursor }) };
 }
 
-/** @returns what a query selects, and in which order. */
+/** @returns the filter and the order of a query. */
 export function selectedBy({
   stalled,
   heuristic,
@@ -195,7 +195,7 @@ export const groupBody = z
   });
 export type GroupBody = z.output<typeof groupBody>;
 
-/** The operator who has ordered it, and the reason. The guard has admitted an operator, who has a name. */
+/** The operator who has given the order, and the reason. The guard has admitted an operator, who has a name. */
 export function orderOf({ reason }: OrderBody, { name }: Caller): OperatorOrder {
   return { by: name!, reason };
 }

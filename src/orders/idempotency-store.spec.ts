@@ -341,7 +341,7 @@ describe('The idempotency store', () => {
 
       work.mockRejectedValueOnce(new ProblemException({ status: 409, code: 'DTC_REFUSED', detail: 'no' }));
       await expect(asking.once('b', {}, work)).rejects.toMatchObject({ problem: { code: 'DTC_REFUSED' } });
-      // What was refused here may be under way elsewhere by now.
+      // A request that was refused here may be under way elsewhere by now.
       expect(await asking.once('b', {}, work)).toBe('done');
     });
 

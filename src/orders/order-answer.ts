@@ -111,7 +111,7 @@ export function earlierAnswerOf(
 ): EarlierAnswer<OrderAnswer> | 'free' | 'open' {
   if (typeof state === 'string') return state;
   const { fingerprint, order } = state;
-  // The order exists, so its branch has committed, whatever else is known of it.
+  // The order exists, so its branch has committed.
   if (transaction === undefined) return { fingerprint, answer: confirmed(order) };
   const now = answerNow(order, transaction);
   if (typeof now !== 'string') return { fingerprint, answer: now };

@@ -4,7 +4,7 @@ import type { OutboxStatus } from './status.js';
 /** As the rule DtcOutboxLate. */
 const LATE_MS = 300_000;
 
-/** @returns what is wrong with the outboxes, as the alert rules see it. */
+/** @returns the alarms of the outboxes, by the conditions of the alert rules. */
 export function alarmsOf(outboxes: readonly OutboxStatus[]): Alarm[] {
   return outboxes.flatMap(({ name, held, problem, hanging }) => {
     if (problem !== undefined) return [alarmOf('DtcOutboxDown', name, { cause: problem })];

@@ -48,7 +48,7 @@ export class Chores {
       this.trouble(undefined);
       await this.purge();
     } catch (error) {
-      // What was counted before may be long ago.
+      // The earlier count may be old.
       this.held = undefined;
       this.trouble(messageOf(error));
     }

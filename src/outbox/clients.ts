@@ -2,13 +2,13 @@ import type { Observable } from 'rxjs';
 import type { OutboxMessage } from './message.js';
 import type { SendMessage } from './relay.js';
 
-/** What is needed of a `ClientProxy` of `@nestjs/microservices`. @publicApi */
+/** The part of a `ClientProxy` of `@nestjs/microservices` that is used. @publicApi */
 export interface MessageClient {
   emit(pattern: string, data: unknown): Observable<unknown>;
   send(pattern: string, data: unknown): Observable<unknown>;
 }
 
-/** What a client is given for a message. @publicApi */
+/** The arguments of a client for a message. @publicApi */
 export interface ClientMessageOptions {
   /** @default its topic */
   readonly pattern?: (message: OutboxMessage) => string;

@@ -3,7 +3,7 @@ import { OutboxError } from './errors.js';
 
 /** A message as the work of a branch writes it. @publicApi */
 export interface NewMessage {
-  /** What it is about. Clients of Nest use it as the pattern. From 1 to 200 characters. */
+  /** The subject of the message. Clients of Nest use it as the pattern. From 1 to 200 characters. */
   readonly topic: string;
   /**
    * Messages of one key are sent in the order in which their transactions commit, one at a time. It costs a lock on the
@@ -102,7 +102,7 @@ function isWellFormed(text: string): boolean {
 
 function jsonOf(payload: unknown): string | { readonly problem: string } {
   try {
-    // Functions and undefined have no JSON, whatever the types say.
+    // Functions and undefined have no JSON, although the types allow them.
     const json = JSON.stringify(payload) as string | undefined;
     return json ?? { problem: 'its payload is nothing that JSON can represent' };
   } catch (error) {

@@ -15,7 +15,7 @@ import type { AttemptResult, ClaimedMessage, OutboxStore } from './store.js';
  */
 export type SendMessage = (message: OutboxMessage, signal: AbortSignal) => unknown;
 
-/** What a relay has done since its start. @publicApi */
+/** The counts of a relay since its start. @publicApi */
 export interface RelayCounts {
   readonly sent: number;
   /** Failed attempts after which the message is tried again. */

@@ -1,9 +1,9 @@
 import type { ClaimedMessage } from './store.js';
 
-/** Who asks the store: to take messages, to keep what became of them, or to count and delete them. */
+/** The purpose of a question to the store: to take messages, to keep their results, or to count and delete them. */
 export type Errand = 'claim' | 'record' | 'chores';
 
-/** What a relay reports. */
+/** The reports of a relay. */
 export interface RelayReports {
   /** The store did not answer on an errand; `undefined`: it did. Called each time. */
   readonly trouble: (errand: Errand, problem: string | undefined) => void;

@@ -9,7 +9,7 @@ export interface ClaimedMessage extends Omit<OutboxMessage, 'payload'> {
   readonly json: string;
 }
 
-/** What became of one attempt. @publicApi */
+/** The result of one attempt. @publicApi */
 export type AttemptResult =
   | { readonly kind: 'sent' }
   /** It is tried again after `retryInMs` milliseconds. */

@@ -96,7 +96,7 @@ const ALIKE: readonly Sale[] = [{ tookMs: 0 }, { tookMs: 5 }, { tookMs: 12.345 }
 /** Two of a trace, each of its own, and one of none. */
 const TRACED: readonly Sale[] = [{ traced: 'a' }, { traced: 'b' }, {}, { traced: 'c' }];
 
-/** What the logger itself writes for the same transaction. */
+/** The line that the logger itself writes for the same transaction. */
 function writtenByPino(logger: Logger, record: FinishedTransaction): void {
   const line = lineOf(record);
   logger.info({ context: 'Transaction', ...line }, `transaction ${line.outcome}`);

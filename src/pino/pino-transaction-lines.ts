@@ -183,7 +183,7 @@ class LineTemplate {
     const { name, outcome, cause, branches, trace_id: traceId } = this.line;
     const { origin } = transaction;
     if (cause !== undefined || transaction.attributes !== undefined) return false;
-    // What a logger does with a trace shows only in a line that has one.
+    // How a logger handles a trace shows only in a line that has one.
     if (origin?.requestId !== undefined || (origin?.trace_id === undefined) !== (traceId === undefined))
       return false;
     if (transaction.outcome !== outcome) return false;

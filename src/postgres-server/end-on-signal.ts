@@ -1,4 +1,4 @@
-/** What a signal does to a process that brings its own server. */
+/** The actions of a process with a server of its own when a signal comes. */
 interface Self {
   on(signal: 'SIGINT' | 'SIGTERM' | 'SIGHUP', listener: () => void): unknown;
   exit(code: number): never;

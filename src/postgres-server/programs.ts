@@ -80,9 +80,9 @@ export async function runStart(program: string, args: readonly string[], owner: 
   await end(program, args, owner, outputOfStart(process.platform));
 }
 
-/** So often a program is run again that a signal has ended. */
+/** How often a program is run again that a signal has ended. */
 const MOST_INTERRUPTIONS = 10;
-/** What a terminal sends, and what ends a service with all its processes. */
+/** The signals of a terminal, and the one that ends a service with all its processes. */
 const INTERRUPTIONS: ReadonlySet<NodeJS.Signals | null> = new Set(['SIGINT', 'SIGHUP', 'SIGTERM'] as const);
 
 /**
@@ -147,7 +147,7 @@ async function end(
   );
 }
 
-/** As root, the server runs as another user, who may not have access everywhere. */
+/** As root, the server runs as another user, which may not have access to every folder. */
 export function outOfReach(path: string, { uid }: Owner, options?: ErrorOptions): PostgresServerError {
   return new PostgresServerError(
     `it does not run as root, and the user ${uid} has no access to ${path}. Move the project to a folder that every ` +

@@ -60,7 +60,7 @@ export class CallLane {
   answeredAt: number | undefined = undefined;
   /** The latest call that has got no answer, and why. */
   failure: { readonly at: number; readonly problem: string } | undefined = undefined;
-  /** What the messages of the latest run begin with. */
+  /** The beginning of all messages of the latest run. */
   private latest: { readonly run: WireRun; readonly head: string } | undefined;
 
   constructor(

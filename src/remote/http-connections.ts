@@ -68,7 +68,7 @@ export class HttpConnections {
     private readonly maxConnections: number,
   ) {}
 
-  /** @throws what the sources of the certificates and of the token throw, and an error once this is closed. */
+  /** @throws any error of the sources of the certificates and of the token, and an error once this is closed. */
   send(exchange: Exchange): void {
     if (this.isClosed) throw new Error('the connections to it are closed');
     const sent = new SentExchange(exchange, this.keeper);
@@ -181,7 +181,7 @@ interface Connections {
   isNew: boolean;
 }
 
-/** What an exchange tells of itself. */
+/** The state of an exchange. */
 interface Keeper {
   /** Its caller has its end. */
   ended(sent: SentExchange): void;
@@ -191,7 +191,7 @@ interface Keeper {
 
 /** An exchange that waits for a connection, or has one. It ends once. */
 class SentExchange implements Dispatcher.DispatchHandler {
-  /** What it was handed over to; undefined while it waits. */
+  /** The connection that carries it; undefined while it waits. */
   connections: Connections | undefined;
   private controller: Dispatcher.DispatchController | undefined;
   private isAnswered = false;

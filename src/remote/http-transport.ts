@@ -9,7 +9,7 @@ import { type Credentials, MAX_ANSWER_BYTES, MAX_CALLS, bearerOf } from './wire/
 const MAX_RESPONSE_BYTES = 64 * MAX_ANSWER_BYTES;
 /** The most answers to one message. A host gives one to each call. */
 const MAX_ANSWERS = 2 * MAX_CALLS;
-/** So much of a refusal is shown. */
+/** The most characters of a refusal that are shown. */
 const MAX_REFUSAL_BYTES = 2_000;
 const CONTENT_TYPE = 'application/x-ndjson';
 const LINE_FEED = 0x0a;

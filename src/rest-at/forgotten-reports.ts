@@ -78,7 +78,7 @@ export class ForgottenReports {
     }
   }
 
-  /** @returns what is owed no longer. */
+  /** @returns the reports that are no longer due. */
   private async tell(owed: Owed, now: number): Promise<Owed | undefined> {
     const { url } = owed;
     owed.tries++;

@@ -14,7 +14,7 @@ export type RestAtCalls = Pick<
   'prepareTimeoutMs' | 'completionTimeoutMs' | 'maxAttempts' | 'retryBaseMs' | 'retryCapMs'
 >;
 
-/** Who may use REST-AT, which participants it calls, and the limits. @publicApi */
+/** The callers of REST-AT, the participants that it calls, and the limits. @publicApi */
 export interface RestAtSettings extends RestAtCalls {
   /**
    * Who may use REST-AT, with `Authorization: Bearer <token>`: a list of credentials, or a function that returns the present one.
@@ -56,13 +56,13 @@ export interface RestAtRoutes {
   readonly prefix?: string | undefined;
 }
 
-/** What `RestAtModule.forRoot` takes. @publicApi */
+/** The options of `RestAtModule.forRoot`. @publicApi */
 export interface RestAtOptions extends RestAtSettings, RestAtRoutes {}
 
-/** What `RestAtModule.forRootAsync` takes. @publicApi */
+/** The options of `RestAtModule.forRootAsync`. @publicApi */
 export interface RestAtAsyncOptions extends RestAtRoutes, Pick<ModuleMetadata, 'imports'> {
   readonly inject?: FactoryProvider['inject'];
-  /** @returns who may use it, which participants it calls, and the limits. */
+  /** @returns the callers, the participants that it calls, and the limits. */
   // oxlint-disable-next-line typescript/no-explicit-any -- what is injected has the types that the factory asks for
   readonly useFactory: (...dependencies: any[]) => RestAtSettings | Promise<RestAtSettings>;
 }

@@ -27,7 +27,7 @@ export interface ParticipantCall {
   readonly signal?: AbortSignal;
 }
 
-/** What a participant has answered. */
+/** The answer of a participant. */
 export interface ParticipantAnswer {
   readonly code: number;
   readonly text: string;

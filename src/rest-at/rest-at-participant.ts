@@ -218,7 +218,7 @@ function limitsOf({ deadline, signal }: Branch): {
   return { timeLeftMs: deadline - Date.now(), signal };
 }
 
-/** What an answer says, as far as it is known. The rest may be anything. */
+/** The known part of an answer. The rest may be anything. */
 function described({ code, text }: ParticipantAnswer): string {
   const status = statusIn(text);
   return status === undefined ? `${code}` : `${code} ${status}`;

@@ -23,13 +23,13 @@ const FORM_TYPES: readonly string[] = ['application/x-www-form-urlencoded', 'tex
 const HOST = /^([a-z0-9.-]+|\[[0-9a-f:.]+\])(:\d{1,5})?$/i;
 /** The rest of a path below the prefix. */
 const REST = /^\/(?<root>transaction-manager|recovery-coordinator)(?<rest>(?:\/[^/]+){0,2})\/?$/;
-/** What a global prefix may have, so that links can be made of it. */
+/** The characters that a global prefix may have, so that links can be made of it. */
 const GLOBAL_PREFIX = /^[\w.~/-]*$/;
 
 /** A request of Node. A platform adds the URL before any mount, and what its parsers have read. */
 type Request = IncomingMessage & { readonly originalUrl?: string; readonly body?: unknown };
 
-/** What a request asks for. */
+/** The subject of a request. */
 interface Asked {
   readonly method: string;
   readonly root: string;

@@ -27,7 +27,7 @@ export class RestAtModule implements NestModule {
   constructor(@Inject(REST_AT_PREFIX) private readonly prefix: string) {}
 
   /**
-   * @param options who may use it, which participants it calls, the limits, and where the routes are.
+   * @param options the callers, the participants that it calls, the limits, and the paths of the routes.
    * @throws InvalidOptionsError when an option is unknown or impossible.
    */
   static forRoot(options: RestAtOptions): DynamicModule {

@@ -33,7 +33,7 @@ const MAX_PAGES = 10;
 /** The id of a transaction, as any coordinator makes it. */
 const TRANSACTION_ID = /^[a-z][a-z0-9-]{0,31}(\.[0-9a-z]{1,16}){3}$/;
 
-/** What a client may ask of a transaction. */
+/** The requests of a client about a transaction. */
 const ORDERS = ['TransactionCommitted', 'TransactionRolledBack', 'TransactionRollbackOnly'] as const;
 type Order = (typeof ORDERS)[number];
 

@@ -49,7 +49,7 @@ export interface KeyedCall {
 /** The lists of an answer are not read only. */
 type BegunOutcome = NonNullable<BegunAnswer['outcome']>;
 
-/** What an earlier request has begun, and what is known of it. */
+/** The transaction of an earlier request, with its known state. */
 interface Begun {
   readonly answer: BegunAnswer;
   latest: Outcome;
@@ -57,13 +57,13 @@ interface Begun {
 
 const TRANSACTION_ID = new RegExp(TRANSACTION_ID_PATTERN);
 
-/** So often a key is taken again whose transaction has aborted or is forgotten. */
+/** How often a key is taken again whose transaction has aborted or is forgotten. */
 const MAX_ATTEMPTS = 3;
 
-/** What is known of a text that no coordinator has made: no log is asked. */
+/** The answer about an id that no coordinator has made: no log is asked. */
 const FOREIGN = { status: 'unknown', because: 'foreign' } as const;
 
-/** Transactions for callers in other processes. What is repeated with its key is done once. */
+/** Transactions for callers in other processes. A request that is repeated with its key is carried out once. */
 @Injectable()
 export class CallerTransactions {
   private readonly runs: RequestMemory<Outcome>;
@@ -115,7 +115,7 @@ export class CallerTransactions {
       const outcome = await this.waitFor(() =>
         this.runs.once(key, fingerprint, async () => {
           const answer = told(await this.transactions.run(request));
-          // What is open at another member is asked of the log again: only there it is known when the key is free.
+          // If the transaction is open at another member, the log is asked again: only the log knows when the key is free.
           return {
             answer,
             isKept: answer.status !== 'aborted' && !(isShared && answer.status === 'pending'),
@@ -206,7 +206,7 @@ export class CallerTransactions {
     return { transactionId: id, isRollbackOnly: transaction.isRollbackOnly };
   }
 
-  /** @returns what is known of the transaction. Nothing of it is a guess. */
+  /** @returns the known state of the transaction. Nothing of it is a guess. */
   async known(id: string): Promise<KnownAnswer> {
     let known = await this.outcomeOf(id);
     if (known.status === 'unknown') {
@@ -216,7 +216,7 @@ export class CallerTransactions {
     return { ...known, view: (this.transactions.find(id) ?? null) as KnownAnswer['view'] };
   }
 
-  /** @returns what a participant in doubt has to do. */
+  /** @returns the decision for a participant in doubt. */
   async decision(id: string): Promise<DecisionAnswer> {
     // No coordinator has made it, so no member can say anything of it.
     const decision = TRANSACTION_ID.test(id) ? await this.transactions.decisionFor(id) : 'wait';
@@ -285,7 +285,7 @@ export class CallerTransactions {
     return outcome?.status === 'pending' ? endOf(outcome) : outcome;
   }
 
-  /** What has become of a transaction whose outcome was pending; undefined when this coordinator has forgotten it. */
+  /** The outcome of a transaction that was pending; undefined when this coordinator has forgotten it. */
   private async latest(outcome: PendingOutcome): Promise<Outcome | undefined> {
     const { transactionId: id } = outcome;
     const transaction = this.attached(id);
@@ -322,7 +322,7 @@ export class CallerTransactions {
   }
 }
 
-/** The keys of one caller are its own. What is kept has a length that does not depend on its name. */
+/** Each caller has its own keys. The stored text has a length that does not depend on its name. */
 function keyOf({ caller, key }: KeyedCall): string {
   const owner = createHash('sha256').update(caller.name).digest('base64url').slice(0, 16);
   return `${owner}:${key}`;
@@ -344,7 +344,7 @@ function finalOutcome(transactionId: string, status: 'committed' | 'aborted'): O
   return { status, transactionId, cause: 'presumed', reason };
 }
 
-/** What has become of a transaction that was pending, and is forgotten now. */
+/** The outcome of a transaction that was pending, and is forgotten now. */
 function endOf(outcome: PendingOutcome): Outcome | undefined {
   // It is forgotten only after its end, and no decision is reversed.
   return outcome.decision === 'commit' ? finalOutcome(outcome.transactionId, 'committed') : undefined;
@@ -355,8 +355,8 @@ function pendingOutcome(transactionId: string, reason: string): PendingOutcome {
 }
 
 /**
- * What another process is told: not what a participant threw, which is for the log of the coordinator; and not whether the outcome is
- * that of an earlier request with the key, since a repeat gets the same answer.
+ * The answer to another process. It has no error of a participant, which is for the log of the coordinator. And it does not say
+ * whether the outcome is that of an earlier request with the key, since a repeat gets the same answer.
  */
 function told(outcome: Outcome): Outcome {
   const { repeated: _, ...answer } = outcome;

@@ -14,7 +14,7 @@ export class RoleNeededError extends CoordinatorError {
   }
 }
 
-/** So many requests wait for an outcome that no more are taken. Nothing was done. @publicApi */
+/** Too many requests wait for an outcome, so this one was not taken. Nothing was done. @publicApi */
 export class TooManyWaitingError extends CoordinatorError {
   readonly code = 'DTC_OVERLOADED';
 
@@ -25,7 +25,7 @@ export class TooManyWaitingError extends CoordinatorError {
   }
 }
 
-/** So many request keys are remembered that no new one is taken. Nothing was done. @publicApi */
+/** Too many request keys are remembered, so this new one was not taken. Nothing was done. @publicApi */
 export class TooManyKeysError extends CoordinatorError {
   readonly code = 'DTC_OVERLOADED';
 

@@ -1,6 +1,6 @@
 import { InvalidRequestError } from '../coordinator/index.js';
 
-/** The deepest nesting of a payload. What is deeper would end in an overflow of the stack somewhere. */
+/** The deepest nesting of a payload. A deeper one would end in an overflow of the stack somewhere. */
 const MAX_DEPTH = 64;
 
 /**
@@ -34,7 +34,7 @@ function deepPlace(payload: unknown, field: string): string | undefined {
 
 /**
  * @param value JSON that {@link checkPayload} has passed.
- * @returns the same text for the same content, whatever the order of its fields.
+ * @returns the same text for the same content, for any order of its fields.
  */
 export function canonicalJson(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(canonicalJson).join(',')}]`;

@@ -10,7 +10,7 @@ export interface RequestMemoryOptions {
   readonly now?: () => number;
 }
 
-/** What the work of a request has come to. */
+/** The result of the work of a request. */
 export interface Done<T> {
   readonly answer: T;
   /** Whether repeats get this answer. Otherwise the key is free for a new try: nothing was changed, or the work knows its key. */

@@ -33,7 +33,7 @@ type Settings = ReturnType<typeof resolveSettings>;
 @Module({})
 export class CoordinatorServerModule {
   /**
-   * @param options who may do what, the limits, and where the routes are.
+   * @param options the callers, their rights, the limits, and the paths of the routes.
    * @throws InvalidOptionsError when an option is unknown or impossible.
    */
   static forRoot({ prefix, ...settings }: CoordinatorServerOptions): DynamicModule {

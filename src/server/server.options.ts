@@ -45,16 +45,16 @@ export interface ServerRoutes {
   readonly prefix?: string | undefined;
 }
 
-/** Who may do what, and the limits. @publicApi */
+/** The callers with their rights, and the limits. @publicApi */
 export interface ServerSettings extends ServerAccessOptions, ServerLimits {}
 
-/** What `CoordinatorServerModule.forRoot` takes. @publicApi */
+/** The options of `CoordinatorServerModule.forRoot`. @publicApi */
 export interface CoordinatorServerOptions extends ServerSettings, ServerRoutes {}
 
-/** What `CoordinatorServerModule.forRootAsync` takes. @publicApi */
+/** The options of `CoordinatorServerModule.forRootAsync`. @publicApi */
 export interface CoordinatorServerAsyncOptions extends ServerRoutes, Pick<ModuleMetadata, 'imports'> {
   readonly inject?: FactoryProvider['inject'];
-  /** @returns who may do what, and the limits. */
+  /** @returns the callers with their rights, and the limits. */
   // oxlint-disable-next-line typescript/no-explicit-any -- what is injected has the types that the factory asks for
   readonly useFactory: (...dependencies: any[]) => ServerSettings | Promise<ServerSettings>;
 }

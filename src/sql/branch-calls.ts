@@ -16,11 +16,16 @@ import type { LogClaims } from './log-claims.js';
 import { unlessAborted } from './unless-aborted.js';
 import { remainingUntil } from './work.js';
 
-/** What the calls of coordinators need of one participant's database. */
+/** The parts of one participant's database that the calls of coordinators use. */
 export interface CalledDatabase<Checked> {
   readonly settings: { readonly recoverTimeoutMs: number; readonly tombstoneWaitMs: number };
 
-  /** Checks the server, once. @returns what branches need to know of it. @throws a start-up error. */
+  /**
+   * Checks the server, once.
+   *
+   * @returns the facts about it that branches need.
+   * @throws a start-up error.
+   */
   check(): Promise<Checked>;
 
   /** @returns the start-up error for an error that has prevented a claim: itself, if it is one. */
@@ -45,7 +50,7 @@ export class BranchCalls<Checked> {
     private readonly purge: GuardPurge,
   ) {}
 
-  /** @returns what the checks have found. The first call makes them; after a failure the next one makes them again. */
+  /** @returns the findings of the checks. The first call makes them; after a failure the next one makes them again. */
   ready(): Promise<Checked> {
     this.checked ??= this.check();
     return this.checked;
@@ -111,10 +116,11 @@ export class BranchCalls<Checked> {
   }
 
   /**
-   * Ends the purge, the work, the claims and the connections, each also if one before it fails. A second call waits for the first.
+   * Ends the purge, the work, the claims and the connections, each also if one before it fails. A second call waits for the
+   * first.
    *
-   * @param work what ends the work that is left.
-   * @param connections what closes the connections.
+   * @param work ends the remaining work.
+   * @param connections closes the connections.
    */
   close(work: readonly End[], connections: readonly End[]): Promise<void> {
     this.closed ??= endInTurn([() => this.purge.stop(), ...work, () => this.claims.close(), ...connections]);

@@ -27,7 +27,7 @@ export interface NameSession {
 /** A database in which a coordinator is refused says so with an error that has a stable code. */
 export type ClaimRefusal = Error & { readonly code: string };
 
-/** What a claim needs of one participant's database. */
+/** The parts of one participant's database that a claim uses. */
 export interface ClaimDatabase<S extends NameSession = NameSession> {
   readonly settings: { readonly claimWaitMs: number; readonly startTimeoutMs: number };
   /** The code of the refusal of a claim for which there is no connection, if that can be. */

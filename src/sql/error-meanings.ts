@@ -9,13 +9,16 @@ export interface ErrorSource<Code extends string> {
   readonly codeOf: (error: unknown) => string | number | undefined;
   /** @returns the text of an error that a procedure of the database has raised: it is meant to be read. */
   readonly raisedText: (error: unknown) => string | undefined;
-  /** @returns what the reason of a refusal names besides its code, such as a constraint. @default nothing */
+  /**
+   * @returns the details that the reason of a refusal names besides its code, such as a constraint.
+   * @default nothing
+   */
   readonly detailOf?: (error: unknown) => string | undefined;
   /** Refusals after which the same transaction may succeed, besides those of every database: the database lacked a resource. */
   readonly overloads?: readonly Code[];
 }
 
-/** What the errors of one database mean for its branches. */
+/** The meaning of the errors of one database for its branches. */
 export interface ErrorMeanings {
   /** @returns the meaning of an error for a branch. Its code decides, never its text, which depends on the language. */
   readonly meaningOf: (error: unknown, phase: Phase) => Meaning;

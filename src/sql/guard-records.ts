@@ -40,7 +40,11 @@ export class MarksCopy {
 
   constructor(private readonly read: () => Promise<StoredMarks>) {}
 
-  /** Whether a transaction is at or below its mark. @throws what prevents that the marks are read. */
+  /**
+   * Whether a transaction is at or below its mark.
+   *
+   * @throws the error that prevents reading the marks.
+   */
   async isOver(transactionId: string): Promise<boolean> {
     const now = performance.now();
     if (this.copy === undefined || now - this.copy.at > MARKS_MS) {

@@ -19,7 +19,7 @@ export type MarkRow = {
   readonly sequence: string;
 };
 
-/** What the guard store of a database does in its sessions. */
+/** The work of the guard store of a database in its sessions. */
 export interface StoreSessions<S> {
   /** Runs a task on a session of its own, within the limit of a call. */
   onSession<T>(task: (session: S) => Promise<T>): Promise<T>;
@@ -104,7 +104,7 @@ export function storedRecord(row: RecordRow | undefined, yes: string): StoredGua
 
 /**
  * @param numbers each must be a whole number from 1.
- * @param unknown what was given besides the options.
+ * @param unknown the other values that were given.
  * @param problems that were found before.
  * @throws InvalidOptionsError when an option is unknown or impossible.
  */

@@ -12,7 +12,7 @@ export const KEY_OF: Readonly<Record<OutboxTable, string>> = {
 };
 
 /**
- * @param product what people call the database.
+ * @param product the name of the database for people.
  * @returns a function that makes the error of tables that cannot be used.
  */
 export function unusableIn(

@@ -172,7 +172,7 @@ export abstract class SqlOutbox<
     const keys = await this.run((session, { deadKeys }) =>
       this.rows<{ key: string }>(session, deadKeys, [ids]),
     );
-    // One at a time: who holds several locks may be waited for by a branch that holds one of them.
+    // One at a time: a branch that holds one of the locks may wait for a session that holds several of them.
     for (const { key } of keys) {
       if (performance.now() > endAt) break;
       done += await this.run((session, found) => this.requeueOf(session, found, key, ids));

@@ -12,7 +12,7 @@ import type {
   Vote,
 } from '../coordinator/participant/participant.js';
 
-/** What a participant passes on to the resource manager of its database. @publicApi */
+/** The options that a participant passes on to the resource manager of its database. @publicApi */
 export interface SqlResourceManager {
   start(coordinator?: CoordinatorRun, isOwnRun?: IsOwnRun): Promise<void>;
   close(): Promise<void>;

@@ -10,8 +10,8 @@ const ISOLATION = ['read committed', 'repeatable read', 'serializable'] as const
 /**
  * The settings that are the same at every database, each with its text, its limits and its default.
  *
- * @param identifier what a plain name is, as the source of a pattern.
- * @param place what a table is in.
+ * @param identifier the pattern of a plain name, as its source.
+ * @param place the object that a table is in.
  */
 export function sharedSettings(identifier: string, place: 'schema' | 'database') {
   const rule = `a plain table name, with its ${place} or without`;

@@ -1,4 +1,4 @@
-/** @throws the reason of the signal as soon as it is aborted, whatever the work does. */
+/** @throws the reason of the signal as soon as it is aborted, even if the work goes on. */
 export function unlessAborted<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
   // By hand: a race of promises costs more than everything else here.
   return new Promise((resolve, reject) => {

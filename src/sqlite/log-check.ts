@@ -5,7 +5,7 @@ import { readTail } from './log-tail.ts';
 import { LogFailure } from './messages.ts';
 import { type WalScan, scanWal } from './wal-scan.ts';
 
-/** What an opened log must contain, if nothing was lost. */
+/** The content of an opened log if nothing was lost. */
 export interface Expected {
   /** The number of transactions of the log; 0 for a new one. */
   readonly sequence: number;

@@ -74,7 +74,7 @@ function crash(): Image {
   return imageOf(files.folder);
 }
 
-/** @returns what a start would find after a crash now. */
+/** @returns the records that a start would find after a crash now. */
 function foundAfter(image: Image) {
   const folder = join(path, 'crashed');
   restore(image, folder);

@@ -22,7 +22,7 @@ import { PAGE_BYTES } from './wal-scan.ts';
  * write-ahead log.
  */
 const CHECKPOINT_PAGES = 2_500;
-/** What each transaction writes besides its records: the census, and a page that is only half used. */
+/** The pages that each transaction writes besides those of its records: that of the census, and one that is only half used. */
 const PAGES_BESIDES = 2;
 /** The approximate size of a row besides its body. */
 const BYTES_BESIDES = 120;

@@ -17,7 +17,7 @@ export interface Sealed {
   readonly digest: string;
 }
 
-/** What is in an envelope. */
+/** The content of an envelope. */
 export interface Opened {
   readonly key: string;
   readonly body: Buffer;

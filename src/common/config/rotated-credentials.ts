@@ -43,7 +43,7 @@ function read(name: string, environment: NodeJS.ProcessEnv): readonly Credential
   throw new EnvironmentError(parsed.error.issues.map(({ message }) => `${setting.variable}: ${message}`));
 }
 
-/** What changes when a file is written anew, or replaced by another one. */
+/** The properties that change when a file is written anew, or replaced by another one. */
 function stampOf(path: string): string {
   try {
     const { ino, mtimeMs, size } = statSync(path);

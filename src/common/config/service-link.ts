@@ -4,7 +4,7 @@ const ADDRESS = /^(tcp|udp|sctp):\/\/\S+$/;
 const PROTOCOL = /^(tcp|udp|sctp)$/;
 const NUMBER = /^\d{1,5}$/;
 
-/** What a Service adds to its own name, and the form of the value. */
+/** The suffixes that a Service adds to its own name, and the form of the value. */
 const FORMS: readonly { readonly ending: RegExp; readonly fits: (value: string) => boolean }[] = [
   { ending: /_SERVICE_HOST$/, fits: isAddress },
   { ending: /_SERVICE_PORT(_[A-Z0-9_]+)?$/, fits: (value) => NUMBER.test(value) },

@@ -42,7 +42,7 @@ export interface ManagedTransaction {
   run<T>(work: () => T): T;
 }
 
-/** What begins transactions for decorated methods, and knows the one of the calling code. */
+/** The part of a manager that begins transactions for decorated methods, and knows the transaction of the calling code. */
 export interface TransactionSource<T extends ManagedTransaction = ManagedTransaction> {
   readonly scope: {
     enclose<R>(transaction: T, work: () => Promise<R>): Promise<R>;

@@ -99,7 +99,7 @@ export interface JoiningOptions {
 export type DistributedTransactionOptions<A extends unknown[] = unknown[], R = never> =
   BeginningOptions<A, R> | JoiningOptions;
 
-/** Those of any method, whatever it takes and returns. */
+/** The options of any method, with any parameters and any result. */
 export type AnyMethodOptions = DistributedTransactionOptions<unknown[], unknown>;
 
 /** An error of the compiler where `key` or `repeated` does not fit the method. @publicApi */

@@ -121,7 +121,7 @@ export class InvalidMethodError extends CoordinatorError {
   }
 }
 
-/** What the caller of a decorated method can do, by the outcome. */
+/** What the caller of a decorated method should do next, by the outcome. */
 const REMEDIES: Readonly<Record<NotCommittedError['outcome']['status'], string>> = {
   aborted: 'Nothing was changed: the call can be repeated once its cause is gone.',
   pending: 'It may be committed: do not repeat the call, and ask for the outcome by the id.',

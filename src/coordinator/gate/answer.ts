@@ -59,7 +59,7 @@ export function answerOf(value: unknown): Answer {
   return voteIn(value) ?? new Unintelligible(describeAnswer(value));
 }
 
-/** @returns what an answer to a one-phase commit is that is neither commit nor abort. */
+/** @returns a description of an answer to a one-phase commit that is neither commit nor abort. */
 export function describeUndecided(answer: Exclude<Answer, 'commit' | Refused>): string {
   if (answer === 'read-only') return 'a string';
   return answer instanceof Expiring ? 'a vote that expires' : answer.description;

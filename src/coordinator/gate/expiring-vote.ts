@@ -6,7 +6,7 @@ export function isValidFor(value: unknown): value is number {
   return typeof value === 'number' && value > 0 && value <= MAX_VALID_FOR_MS;
 }
 
-/** @returns what is wrong with the time of a vote for commit, and how to put it right. */
+/** @returns the problem with the time of a vote for commit, and how to fix it. */
 export function describeValidFor(value: unknown): string {
   if (value === undefined) {
     return 'a vote for commit without validForMs (answer "commit" if it does not expire)';

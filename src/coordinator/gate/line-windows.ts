@@ -10,9 +10,10 @@ export class LineWindow {
   timer: NodeJS.Timeout | undefined = undefined;
 
   /**
-   * @param kind what the lines are about, for a metric.
+   * @param kind the subject of the lines, for a metric.
    * @param subject fields for the line that says how many were left out.
-   * @param max the most lines in one window. @default that of the limit
+   * @param max the most lines in one window.
+   * @default that of the limit
    */
   constructor(
     readonly kind: string,

@@ -1,10 +1,7 @@
 import { Logger } from '@nestjs/common';
 import { messageOf, oneLine } from './texts.js';
 
-/**
- * The logger of code that must go on, whatever the logger of the application does: one that throws keeps nothing from its work.
- * Its first error is a warning of the process.
- */
+/** The logger of code that must go on even if the logger of the application throws. Its first error becomes a warning of the process. */
 export class SafeLogger extends Logger {
   private hasFailed = false;
 

@@ -8,7 +8,7 @@ import {
 } from '../protocol/index.js';
 import { ForwardingExecutor } from './forwarding-executor.js';
 
-/** What a group does for its members when something happens to it. */
+/** The calls that a group makes for its members. */
 export interface GroupEvents {
   /** Whether no participant holds anything of the group, and none was asked to prepare it. */
   readonly isUntouched: boolean;

@@ -36,15 +36,15 @@ import { type ReadVote, isProblem } from './member-votes.js';
 const MAX_RUNS = 4;
 
 /**
- * What becomes of a member that is no longer part of its group, as soon as nothing of its work is open: it runs on its own, it
- * waits for the next group, or for one that waits for those of other coordinators, or that is decided already.
+ * The future of a member that is no longer part of its group, as soon as none of its work is open: it runs on its own, it waits
+ * for the next group, or for a group that waits for those of other coordinators, or it is decided already.
  */
 type Next = 'alone' | 'again' | 'in turn' | 'decided';
 
 /** A group that is aborted for one of these may have been aborted because of any of its members, or of none. */
 const SAYS_NOTHING_OF_MEMBERS = new Set([CAUSE_REFUSED, CAUSE_FAILED, CAUSE_TIMED_OUT, CAUSE_EXPIRED]);
 
-/** What a group needs of the coordinator. */
+/** The parts of the coordinator that a group uses. */
 export interface GroupParts {
   readonly clock: Clock;
   readonly timeLimits: TimeLimits;
@@ -169,7 +169,7 @@ export class GroupRun {
     return true;
   }
 
-  /** What comes after the deadline of a member, or of the group, is late for it. */
+  /** An answer after the deadline of a member, or of the group, is late for it. */
   private heedDeadlines(): void {
     for (const { transaction } of [...this.members, ...this.trials]) this.parts.heedDeadline(transaction);
     this.parts.heedDeadline(this.group);

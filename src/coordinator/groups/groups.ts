@@ -16,8 +16,8 @@ import { WaitingMembers } from './waiting-members.js';
 const GROUP = 'group';
 
 /**
- * Prepares transactions together: what has arrived while a participant worked for one group becomes the next. A transaction
- * that finds its participants free runs as any other, and waits for none.
+ * Prepares transactions together: those that arrive while a participant works for one group become the next group. A transaction
+ * that finds its participants free runs as any other one, and does not wait for others.
  */
 export class Groups implements Grouping {
   private readonly occupied: OccupiedParticipants;
@@ -57,7 +57,7 @@ export class Groups implements Grouping {
     };
   }
 
-  /** @returns what groups the transactions of a coordinator. There is one for each. */
+  /** @returns the object that groups the transactions of a coordinator. There is one for each coordinator. */
   static of(runtime: CoordinatorRuntime): Grouping {
     runtime.grouping ??= new Groups(runtime);
     return runtime.grouping;

@@ -1,6 +1,6 @@
 import { type ReadVote, isProblem } from './member-votes.js';
 
-/** What is judged of a member after one run. */
+/** The judgement of a member after one run. */
 export interface Judged {
   /** Whether nothing is decided of it. */
   readonly isActive: boolean;

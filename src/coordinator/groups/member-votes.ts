@@ -14,7 +14,7 @@ export class Problem {
   ) {}
 }
 
-/** What a participant has answered for one member. */
+/** The answer of a participant for one member. */
 export type ReadVote = 'commit' | 'read-only' | 'not-run' | 'alone' | Problem;
 
 export function isProblem(answer: ReadVote): answer is Problem {

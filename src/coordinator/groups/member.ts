@@ -32,7 +32,7 @@ import { type Problem, type ReadVote, isProblem } from './member-votes.js';
 /** The place of a member that has ended. */
 const ENDED: GroupPlace = Object.freeze({ isRunAgain: false });
 
-/** What the members of a group need of the coordinator. */
+/** The parts of the coordinator that the members of a group use. */
 export interface MemberParts {
   readonly executor: TransactionExecutor;
   /** A member was refused, or has failed. */

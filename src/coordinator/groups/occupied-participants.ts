@@ -52,7 +52,7 @@ export class OccupiedParticipants implements Occupation<TransactionRecord> {
       const isWaiting = includes(transaction.stalled, branch.index) || branch.isHeld;
       if (isWaiting) this.late(branch.participant);
       const isDone = isDecided && !includes(transaction.open, branch.index);
-      // What is set aside without a decision waits for the log.
+      // A member that is set aside without a decision waits for the log.
       if (isDone || isWaiting || (isAside && !isDecided) || endedAt !== 0) free.add(branch.participant);
     }
     if (isAside && endedAt === 0) this.waits(transaction);

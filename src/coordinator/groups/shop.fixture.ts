@@ -16,7 +16,7 @@ export class OpenLog implements DecisionLog {
   readonly appended: CommitRecord[] = [];
   readonly ended: string[] = [];
   readonly records = new Map<string, CommitRecord>();
-  /** Called before a record is kept; what it returns is awaited. */
+  /** Is called before a record is kept. The log awaits its result. */
   before: (record: CommitRecord) => unknown = () => {};
   epoch = 0;
 
@@ -90,7 +90,7 @@ export class Shop {
   /**
    * Lets transactions start while another one occupies the stocks, so that they become one group.
    *
-   * @param blocker what occupies them.
+   * @param blocker the transaction that occupies them.
    */
   async behind(
     start: () => readonly Promise<Outcome>[],

@@ -8,7 +8,7 @@ import {
 } from '../participant/participant.js';
 import { originOf } from '../protocol/index.js';
 
-/** What a transaction takes of a stock, by item. A negative number adds. */
+/** The pieces that a transaction takes from a stock, by item. A negative number adds. */
 export interface Take {
   readonly take?: Readonly<Record<string, number>>;
   /** It throws an error of its own. */
@@ -47,7 +47,7 @@ interface Work {
 export class Stock implements GroupingParticipant<Take> {
   readonly grouped = true;
   readonly calls: StockCall[] = [];
-  /** Called before a step takes effect; what it returns is awaited, and what it throws is the answer. */
+  /** Is called before a step takes effect. The stock awaits its result, and answers with its error. */
   before: (call: StockCall) => unknown = () => {};
   /** Called after a step has taken effect. */
   after: (call: StockCall) => unknown = () => {};
@@ -184,7 +184,7 @@ export class Stock implements GroupingParticipant<Take> {
     );
   }
 
-  /** What is open of a run that was fenced ends. What is prepared stays. */
+  /** Ends the open work of a run that was fenced. Prepared branches stay. */
   endSessionsOf({ epoch }: Pick<CoordinatorRun, 'epoch'>): void {
     this.fenced.add(epoch);
     const isOf = (id: string): boolean => originOf(id)?.epoch === epoch;
@@ -196,7 +196,7 @@ export class Stock implements GroupingParticipant<Take> {
     for (const { id } of this.waiting.filter((waiting) => isOf(waiting.id))) this.leave(id);
   }
 
-  /** What is prepared, as a participant that follows a script shows it. */
+  /** The prepared branches, as a participant that follows a script shows them. */
   get effects(): ReadonlyMap<string, 'prepared'> {
     return new Map(
       this.recover().map(({ transactionId, branchId }) => [`${transactionId}/${branchId}`, 'prepared']),

@@ -5,7 +5,7 @@ import type { Awaitable } from './awaitable.js';
 import type { GuardRecord } from './guard-store.js';
 import type { GuardedStore } from './guarded-store.js';
 
-/** A prepare could not be recorded, so its work did not start, whatever the store contains. */
+/** A prepare could not be recorded, so its work did not start, even if the store contains a record. */
 export const UNTOUCHED = { state: 'untouched' } as const;
 
 /** An effect on a branch that is about to start. */

@@ -254,7 +254,7 @@ describe('A guard of several replicas', () => {
         sequence === 9 ? 'commit' : expect.objectContaining({ code: 'TRANSACTION_OVER' }),
       );
     }
-    // What is prepared is never dropped, and is listed.
+    // The record of a prepared branch is never dropped, and is listed.
     const listed = await shared.listOpen('stock', undefined, 10);
     expect(listed.map(({ transactionId }) => transactionId)).toEqual([
       idOf('shop', 1, 8),

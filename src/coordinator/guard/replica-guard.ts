@@ -22,7 +22,7 @@ import { StoppableBranch } from './stoppable-branch.js';
 import { Turns } from './turns.js';
 import { voteIn, votedRecord } from './votes.js';
 
-/** So often a call looks again after another process has changed the record meanwhile. */
+/** How often a call reads a record again that another process has changed meanwhile. */
 const MAX_LOOKS = 5;
 /** The longest time that a timer takes. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
@@ -35,11 +35,11 @@ interface AtWork {
   readonly branch: StoppableBranch;
 }
 
-/** What has become of work that took effect after another process had ended its branch. */
+/** The result of work that took effect after another process had ended its branch. */
 export type LateWork =
   { readonly step: 'found' | 'undone' } | { readonly step: 'left'; readonly error: unknown };
 
-/** What {@link ReplicaGuard} does with work that a process has left. @publicApi */
+/** What {@link ReplicaGuard} does with unfinished work of another process. @publicApi */
 export interface ReplicaGuardOptions {
   /**
    * A commit or an undo whose process has stopped, or takes longer than its call, may have had its effect.

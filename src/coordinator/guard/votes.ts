@@ -46,7 +46,7 @@ export function votedRecord(vote: Vote, calledAt: number): VotedRecord {
   return { state: 'voted', vote, ...(expires && { expiresAt: calledAt + vote.validForMs }) };
 }
 
-/** @returns the vote of a record for a repeated prepare: what is left of its time, counted from now. */
+/** @returns the vote of a record for a repeated prepare, with the rest of its time, counted from now. */
 export function voteOf({ vote, expiresAt = 0 }: VotedRecord): Vote {
   if (typeof vote === 'string' || vote.vote === 'abort') return vote;
   // An expired vote is still a vote: its branch holds something, and the coordinator rolls it back.

@@ -5,8 +5,8 @@ import { textAt } from '../gate/failure.js';
 import { messageOf } from '../gate/texts.js';
 
 /**
- * The decision log as this coordinator has claimed it: whether the claim still holds, and whether the log takes records.
- * While either is not so nothing new is started, since it could only end in doubt; what is under way goes on.
+ * The decision log as this coordinator has claimed it. It knows whether the claim still holds, and whether the log takes records.
+ * If one of them is false, no new transaction starts, since it could only end in doubt. Transactions under way go on.
  */
 export class ClaimedLog {
   /** The log, when several members share it. */
@@ -39,7 +39,7 @@ export class ClaimedLog {
     return this.currentRun;
   }
 
-  /** The log was claimed once more, for a later run of the same process: what was lost is over. */
+  /** The log was claimed once more, for a later run of the same process, so the loss of the earlier claim no longer counts. */
   claimedAgain(claim: LogClaim): void {
     this.currentRun = this.runOf(claim);
     this.lost = false;
@@ -49,7 +49,7 @@ export class ClaimedLog {
   private runOf({ logId, epoch, token, durable }: LogClaim): CoordinatorRun {
     const isShared = this.shared !== undefined && { isShared: true };
     const run: CoordinatorRun = { name: this.name, logId, epoch, token, durable, ...isShared };
-    // What is logged or compared of a run is what it is, and not what it can be asked.
+    // Logs and comparisons of a run show its fields, and not its functions.
     Object.defineProperty(run, 'isUnsettled', { value: (id: string) => this.isUnsettled(id) });
     Object.defineProperty(run, 'lowWaterMarks', {
       value: () => (run === this.run ? this.lowWaterMarks() : []),
@@ -121,7 +121,7 @@ export class ClaimedLog {
     // A log that is behind takes nothing more of the run either.
     const hasEnded = code === 'DTC_FENCED' || isBehind;
     if (hasEnded && run !== this.run) return;
-    // What a broken log says later names no cause.
+    // Later errors of a broken log do not name the cause.
     if (!this.broken || hasEnded) {
       this.currentProblem = messageOf(error);
       this.currentCode = code;
@@ -131,8 +131,8 @@ export class ClaimedLog {
   }
 
   /**
-   * It took a record, or answered that it does: what was wrong is over. A log that is broken stays so until a new start, although
-   * it acknowledges what it had written before.
+   * The log took a record, or answered that it takes records, so an earlier problem is over. A broken log stays broken until a
+   * new start, although it still acknowledges earlier writes.
    */
   succeeded(): void {
     if (!this.broken) this.currentProblem = undefined;

@@ -3,7 +3,7 @@ import type { HeuristicKind } from '../protocol/index.js';
 import type { FlushStatistics } from './flush-statistics.js';
 
 /**
- * Who decides a transaction: the log, whose record is the decision, or one of its branches, which the record then only names.
+ * The decider of a transaction: the log, whose record is the decision, or one of its branches, which the record then only names.
  *
  * @publicApi
  */
@@ -13,7 +13,7 @@ export type Decider = { readonly kind: 'log' } | { readonly kind: 'branch'; read
 export const DECIDED_BY_LOG: Decider = Object.freeze({ kind: 'log' });
 
 /**
- * What the log keeps of a transaction whose commit is decided: what it takes to deliver the decision again.
+ * The record of a transaction whose commit is decided: everything that is needed to deliver the decision again.
  *
  * @publicApi
  */
@@ -31,7 +31,7 @@ export interface CommitRecord {
     readonly participant: string;
     /** Where the participant is reached, for one that is not in this process. */
     readonly address?: string | undefined;
-    /** What the caller asked of it. It must survive the format in which the log keeps it. */
+    /** The payload from the caller. It must survive the format in which the log keeps it. */
     readonly payload: unknown;
     /** Whether it has acknowledged the commit, or reported another end. */
     readonly completed: boolean;
@@ -80,7 +80,11 @@ export interface HeuristicRecord {
   readonly reason: string;
 }
 
-/** What an operator can do to a transaction, a participant, the coordinator or the messages of an outbox. @publicApi */
+/**
+ * The actions of an operator on a transaction, a participant, the coordinator or the messages of an outbox.
+ *
+ * @publicApi
+ */
 export const OPERATOR_ACTIONS = [
   'abort',
   'retry',
@@ -98,8 +102,8 @@ export const OPERATOR_ACTIONS = [
 export type OperatorAction = (typeof OPERATOR_ACTIONS)[number];
 
 /**
- * What an operator has ordered. It is written before it is done, so that nothing is done without a trace; what came of it
- * stands with what it was done to.
+ * An order of an operator. It is written before it is carried out, so that nothing is done without a trace. Its result is shown
+ * at the transaction, participant or coordinator that it concerns.
  *
  * @publicApi
  */
@@ -115,18 +119,14 @@ export interface AuditEntry {
   readonly target: string;
   /** Why, in the operator's words. */
   readonly reason: string;
-  /** What else was ordered, in words, or null. */
+  /** Further details of the order, in words, or null. */
   readonly detail: string | null;
 }
 
 /** How many audit entries are kept, the latest. */
 export const AUDIT_KEPT = 1_000;
 
-/**
- * What a coordinator gets when it opens its log: from now on the log takes records of this epoch only.
- *
- * @publicApi
- */
+/** The claim of a coordinator on its log: from now on the log takes records of this epoch only. @publicApi */
 export interface LogClaim {
   /**
    * The id of the log: 12 random characters of 0-9 and a-z, made once, when the log is made. It stays with the log wherever
@@ -148,7 +148,7 @@ export interface LogClaim {
   readonly reports: readonly HeuristicRecord[];
   /** The latest audit entries, at most 1,000, in the order of their numbers. */
   readonly audits: readonly AuditEntry[];
-  /** What an operator must know of the log, and what did not stop the start. It is logged. */
+  /** Problems of the log that did not stop the start. They are logged for an operator. */
   readonly warning?: string;
 }
 

@@ -148,7 +148,7 @@ export class RecordRefusedError extends CoordinatorError {
 export class LogUnavailableError extends CoordinatorError {
   readonly code = 'DTC_LOG_UNAVAILABLE';
 
-  /** @param problem what the log has said. It is not in the message, which reaches clients: it may name files and hosts. */
+  /** @param problem the error of the log. It is not in the message, which reaches clients: it may name files and hosts. */
   constructor(readonly problem: string) {
     super(
       'The decision log takes no records now, so no transaction is started. What is decided goes on, and new ones are ' +

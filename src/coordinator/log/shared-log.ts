@@ -40,7 +40,7 @@ import type {
  * @publicApi
  */
 export interface SharedDecisionLog extends DecisionLog {
-  /** What concerns the members of the coordinator, and not one decision. */
+  /** The functions for the members of the coordinator. */
   readonly members: LogMembers;
 
   /**
@@ -126,7 +126,7 @@ export interface SharedDecisionLog extends DecisionLog {
   registrations(): Promise<readonly LoggedRegistration[]>;
 }
 
-/** What of a shared log concerns its members. @publicApi */
+/** The functions of a shared log for its members. @publicApi */
 export interface LogMembers {
   /**
    * Renews the lease of this member, by the clock of the log, and sees the other members. The lease has a row of its own,
@@ -209,9 +209,9 @@ export interface FormatRange {
   readonly last: number;
 }
 
-/** What a member tells the others. @publicApi */
+/** The entry of a member, which the others read. @publicApi */
 export interface MemberLease {
-  /** What people call it, such as the name of its host. At most 200 characters. */
+  /** The name of the member for people, such as that of its host. At most 200 characters. */
   readonly member: string;
   /** The URL at which the other members reach it; null when they cannot. At most 2,000 characters. */
   readonly address: string | null;
@@ -219,7 +219,7 @@ export interface MemberLease {
   readonly draining: boolean;
 }
 
-/** What the log sees at one moment, when a lease was renewed. @publicApi */
+/** The state of all members at the moment at which a lease was renewed. @publicApi */
 export interface Renewal {
   /**
    * Why this member has to call {@link LogMembers.restart}: its epoch is fenced, or the server of the log is on a timeline on
@@ -258,13 +258,17 @@ export interface MemberEpoch extends MemberLease {
   readonly isPresumable: boolean;
 }
 
-/** What a member takes over. @publicApi */
+/** The result of an adoption. @publicApi */
 export interface Adoption {
   /** The epoch, and every epoch that it had adopted and not settled or that has reports, in ascending order. */
   readonly runs: readonly AdoptedRun[];
 }
 
-/** What one epoch has left: read after it was fenced, and complete therefore. @publicApi */
+/**
+ * The records of one epoch. They were read after it was fenced, and are complete for this reason.
+ *
+ * @publicApi
+ */
 export interface AdoptedRun {
   /** The run. Its `durable` is false where the run is not presumable: then no record means nothing, and a person decides. */
   readonly run: CoordinatorRun;
@@ -318,15 +322,15 @@ export type LoggedOutcome =
 export interface KeyedRequest {
   /** At most 200 characters; unique among all requests of the coordinator. */
   readonly key: string;
-  /** What tells the request from another one with the same key, such as a hash of its content. At most 200 characters. */
+  /** Distinguishes the request from another one with the same key: for instance a hash of its content. At most 200 characters. */
   readonly fingerprint: string;
   /** The transaction that is to run for it, one of the own epoch. */
   readonly transactionId: string;
 }
 
 /**
- * What became of a reservation: the key is this transaction's; an earlier transaction has it, with this outcome (`live` means
- * that its caller hears `pending`); or an earlier transaction has it for another request.
+ * The result of a reservation. The key is now this transaction's; or an earlier transaction has it, with this outcome (`live`:
+ * its caller is told `pending`); or an earlier transaction has it for another request.
  *
  * @publicApi
  */
@@ -346,7 +350,7 @@ export interface ParticipantRegistration {
   readonly name: string;
   /** At most 2,000 characters. */
   readonly address: string;
-  /** What else its callers need. It survives JSON, and has at most 64 KiB. */
+  /** Further details that its callers need. They survive JSON, and have at most 64 KiB. */
   readonly details: unknown;
 }
 

@@ -10,7 +10,7 @@ import { type TransactionEntries, type TransactionFilter, entriesOf } from './tr
 /** One epoch of a member of a shared log, as it is shown to people. @publicApi */
 export interface MemberView {
   readonly epoch: number;
-  /** What people call the member; empty when it has no name. */
+  /** The name of the member for people; empty when it has none. */
   readonly member: string;
   /** The URL at which the other members reach it; null when they cannot. */
   readonly address: string | null;
@@ -46,7 +46,7 @@ export interface MembersView {
 }
 
 /**
- * Who owns a transaction: this member (`self`), another one (`member`), or none yet, because its member is gone and was not
+ * The owner of a transaction: this member (`self`), another one (`member`), or none yet, because its member is gone and was not
  * adopted (`none`). The id may be of another log (`foreign`), or the log may not answer now (`unknown`).
  *
  * @publicApi
@@ -56,7 +56,7 @@ export type TransactionOwner =
   | {
       readonly kind: 'member';
       readonly epoch: number;
-      /** What people call it; empty when that is not known. */
+      /** The name of the member for people; empty when it is not known. */
       readonly member: string;
       /** The URL at which it is reached; null when it has none, or is too new to be listed. */
       readonly address: string | null;
@@ -127,9 +127,9 @@ export class CoordinatorMembers {
   }
 
   /**
-   * Finds out what has become of a transaction, from the memory of this member and from the log. It asks no other member.
+   * Finds the outcome of a transaction, in the memory of this member and in the log. It asks no other member.
    *
-   * @returns what is known; it is never a rejection.
+   * @returns the known outcome; it never rejects.
    */
   outcomeHere(transactionId: string): Promise<KnownOutcome> {
     return inquire(transactionId, this.runtime);

@@ -80,7 +80,7 @@ export interface Attention {
 export interface RemoteView {
   /** Where it is reached. */
   readonly address: string;
-  /** What this member knows of the calls to it; null where nothing is known. */
+  /** The calls to it from this member; null where nothing is known. */
   readonly contact: RemoteContact | null;
 }
 

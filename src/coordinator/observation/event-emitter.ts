@@ -1,13 +1,13 @@
 import type { TransactionEventPayloads } from './events.js';
 
-/** What the coordinator uses of the `EventEmitter2` of an application. */
+/** The part of the `EventEmitter2` of an application that the coordinator uses. */
 export interface Emitter {
   hasListeners(event: string): unknown;
   listeners(event: string): ((...args: unknown[]) => unknown)[];
   listenersAny(): ((...args: unknown[]) => unknown)[];
 }
 
-/** What `@OnTransaction` takes besides the event: the options of `@OnEvent`. @publicApi */
+/** The options of `@OnTransaction`, besides the event: those of `@OnEvent`. @publicApi */
 export interface OnTransactionOptions {
   /** Calls the method later, in a step of its own. */
   readonly async?: boolean;
@@ -19,7 +19,7 @@ export interface OnTransactionOptions {
   readonly suppressErrors?: boolean;
 }
 
-/** What the coordinator uses of `@nestjs/event-emitter`. */
+/** The part of `@nestjs/event-emitter` that the coordinator uses. */
 interface EventEmitterPackage {
   readonly EventEmitter2: unknown;
   readonly EventEmitterModule: unknown;
@@ -33,7 +33,7 @@ interface EventEmitterPackage {
  * Imports `@nestjs/event-emitter` at run time, because an application without listeners does not need it.
  *
  * @returns undefined if it is not installed.
- * @throws what the package itself throws.
+ * @throws any error of the package itself.
  */
 export async function importEventEmitter(): Promise<EventEmitterPackage | undefined> {
   try {

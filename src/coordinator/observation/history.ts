@@ -15,7 +15,7 @@ const STEPS = 720;
 /** The window of latencies begins a new step with every sixth point. */
 const POINTS_PER_LATENCY_STEP = 6;
 
-/** What has happened in one step, and what there was at its end. @publicApi */
+/** The events of one step, and the state at its end. @publicApi */
 export interface HistoryPoint {
   /** The end of the step: ISO 8601. */
   readonly at: string;
@@ -41,7 +41,7 @@ export interface HistoryView {
   readonly points: readonly HistoryPoint[];
 }
 
-/** What only grows. */
+/** Counters that only grow. */
 interface Totals {
   readonly committed: number;
   readonly pending: number;

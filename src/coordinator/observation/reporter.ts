@@ -266,7 +266,7 @@ export class Reporter implements TransactionObserver, OnApplicationShutdown {
     this.measurements.groupEnded(group);
   }
 
-  /** What concerns the course of a transaction is never left out. Code of the application, such as a tracer, may throw at every step. */
+  /** A line about the course of a transaction is never left out. Code of the application, such as a tracer, may throw at every step. */
   defect(error: unknown, where: string, transaction?: TransactionRecord): void {
     this.statistics.defects++;
     this.safely(() => {

@@ -121,7 +121,7 @@ export class TransactionEvents implements OnModuleInit {
 
   private isHeard(event: keyof TransactionEventPayloads): boolean {
     const { emitter } = this;
-    // Who listens is known at the end of the start.
+    // The listeners are known only at the end of the start.
     if (this.held !== undefined) return emitter !== undefined || !this.isSought;
     if (emitter === undefined) return false;
     return emitter.hasListeners(event) === true || emitter.listenersAny().length > 0;

@@ -8,7 +8,11 @@ import { READY, STATES, type TransactionState, isAbort } from '../protocol/index
 import { isCountedBy } from './alarms/transaction-alarms.js';
 import { type TransactionSummary, summaryOf } from './transaction-view.js';
 
-/** What TransactionManager.list() and page() select: what fits all that is given. @publicApi */
+/**
+ * The filter of TransactionManager.list() and page(): a transaction must match every field that is given.
+ *
+ * @publicApi
+ */
 export interface TransactionFilter {
   readonly state?: TransactionState;
   readonly stalled?: boolean;
@@ -18,13 +22,13 @@ export interface TransactionFilter {
   readonly inDoubt?: boolean;
   /** The name of a participant that has a branch in it. */
   readonly participant?: string;
-  /** What it is called. */
+  /** The name of the transaction. */
   readonly name?: string;
   /** The keys of the business that it has, each with this value. */
   readonly attributes?: Attributes;
   /**
-   * How its id begins, or the value of one of its attributes, or the id of its trace or of its request: what an operator was told,
-   * without a word of what it is. 1 to 300 characters.
+   * The beginning of its id, or of the value of one of its attributes, or of the id of its trace or of its request. An operator
+   * need not know which of them a text is. 1 to 300 characters.
    */
   readonly search?: string;
   /** It began at this moment or later: ISO 8601, with a zone. */
@@ -54,7 +58,11 @@ export interface TransactionFilter {
   readonly cursor?: string;
 }
 
-/** A part of the transactions. What begins or ends meanwhile neither repeats nor hides another. @publicApi */
+/**
+ * A page of the transactions. Transactions that begin or end between two pages cause no repeats and no gaps.
+ *
+ * @publicApi
+ */
 export interface TransactionPage {
   readonly transactions: readonly TransactionSummary[];
   /** Leads to the next page; null after the last. */
@@ -189,7 +197,7 @@ function isCalled({ id, extras }: TransactionRecord, beginning: string): boolean
   return requestId?.startsWith(beginning) === true || traceIdIn(traceparent)?.startsWith(beginning) === true;
 }
 
-/** @returns what its list shows as reasons: of its abort, of failed attempts, of refusals and of reports. */
+/** @returns the reasons that its list shows: of its abort, of failed attempts, of refusals and of reports. */
 function causesOf(transaction: TransactionRecord): string[] {
   const { state, branches } = transaction;
   const ofAbort = isAbort(state) ? [causeName(transaction), abortReason(transaction)] : [];

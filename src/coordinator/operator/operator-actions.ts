@@ -80,10 +80,10 @@ export class OperatorActions {
   }
 
   /**
-   * Starts an attempt to complete a branch now, whatever its pause. It does not wait for the result.
+   * Starts an attempt to complete a branch now, without waiting for the end of its pause or for the result.
    *
-   * @throws TransactionNotFoundError, BranchNotFoundError; ActionRefusedError when there is nothing to
-   * deliver; LogUnavailableError.
+   * @throws TransactionNotFoundError, BranchNotFoundError; ActionRefusedError when there is nothing to deliver;
+   * LogUnavailableError.
    */
   async retry(transactionId: string, branchId: string, order: OperatorOrder): Promise<void> {
     const branch = this.branchOf(transactionId, branchId);
@@ -350,7 +350,7 @@ export class OperatorActions {
   }
 }
 
-/** What every line about a transaction or a branch says of it. */
+/** The fields of every line about a transaction or a branch. */
 function fieldsOf(subject: Action['subject']): object {
   if (subject === undefined) return {};
   return 'transaction' in subject ? fieldsOfBranch(subject) : fieldsOfTransaction(subject);

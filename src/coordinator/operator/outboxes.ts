@@ -11,7 +11,7 @@ export interface OutboxCounts {
 /** The state of one outbox. @publicApi */
 export interface OutboxStatus {
   readonly name: string;
-  /** What its tables hold, as counted last. Undefined until then, and while the database does not answer. */
+  /** The numbers of messages in its tables, as counted last. Undefined before the first count, and while the database does not answer. */
   readonly held: OutboxCounts | undefined;
   /** Messages that this process has sent since its start. */
   readonly sent: number;

@@ -7,7 +7,7 @@
 export interface CallerNote {
   /** The trace context of the transaction, as W3C writes it. Its trace is that of its caller. */
   readonly traceparent?: string;
-  /** What tracing systems have added to the context, as W3C writes it. At most 512 characters. */
+  /** The additions of tracing systems to the context, in the format of W3C. At most 512 characters. */
   readonly tracestate?: string;
   /** The id of the request that began it, as its caller has given it. */
   readonly requestId?: string;
@@ -15,7 +15,7 @@ export interface CallerNote {
 
 /** The trace context of W3C, in the version that is written here. */
 export const TRACEPARENT = /^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/;
-/** What is kept of a trace state: W3C asks for at least 512 characters, and a record is no place for more. */
+/** The length of a trace state that is kept: W3C asks for at least 512 characters, and a record has no room for more. */
 export const TRACESTATE = /^[\x20-\x7e]{1,512}$/;
 /** The form of the id of a request, as a header carries it. */
 export const REQUEST_ID = /^[\x21-\x7e]{1,200}$/;
@@ -40,7 +40,7 @@ export function requestIdFrom(header: unknown): string | undefined {
 /**
  * Reads the note of a record, which any version may have written.
  *
- * @returns what of it is known here and has its form; undefined if nothing has.
+ * @returns the known fields that have the right form; undefined if there are none.
  */
 export function callerIn(note: CallerNote | undefined): CallerNote | undefined {
   if (note === undefined) return undefined;

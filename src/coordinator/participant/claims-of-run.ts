@@ -38,7 +38,7 @@ export class ClaimsOfRun implements ParticipantClaims {
 
   startAgain(run: CoordinatorRun): void {
     this.run = run;
-    // What is under way is for the run before.
+    // A claim that is under way is for the run before.
     this.underWay.clear();
   }
 

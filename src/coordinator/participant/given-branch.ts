@@ -3,7 +3,7 @@ import type { Branch, CoordinatorRun } from './participant.js';
 
 /**
  * The branch of one call, as its participant receives it: a copy of the fields, so that it can be spread, cloned, compared and
- * logged like any object. The coordinator's own record stays out of its reach, whatever the participant changes or keeps.
+ * logged like any object. The participant cannot reach the coordinator's own record, even if it changes or keeps the branch.
  */
 export class GivenBranch implements Branch {
   readonly transactionId: string;

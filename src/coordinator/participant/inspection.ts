@@ -1,14 +1,18 @@
 /** The most prepared transactions, and the most waits, that one inspection lists. */
 export const MAX_LISTED = 500;
 
-/** What a participant finds in its database for an operator: see `TransactionParticipant.inspect`. @publicApi */
+/**
+ * The findings of a participant in its database, for an operator: see `TransactionParticipant.inspect`.
+ *
+ * @publicApi
+ */
 export interface DatabaseInspection {
   /**
    * Identifies what was looked at: the same text for participants that see the same prepared transactions. An operator sees them
    * once then.
    */
   readonly place: string;
-  /** What people call it, such as `PostgreSQL 18.1, database "shop"`. */
+  /** The name of the database for people, such as `PostgreSQL 18.1, database "shop"`. */
   readonly title: string;
   /** The prepared transactions of all programs, the oldest first as far as that is known: at most 500. */
   readonly prepared: readonly PreparedTransaction[];
@@ -18,7 +22,7 @@ export interface DatabaseInspection {
   readonly waits: readonly LockWait[];
   /** The number of all of them. */
   readonly waitsTotal: number;
-  /** What could not be seen, for people, and the right that is missing. Empty if all was seen. */
+  /** The parts that could not be seen, for people, and the right that is missing. Empty if all was seen. */
   readonly notes: readonly string[];
 }
 
@@ -43,7 +47,7 @@ export interface PreparedTransaction {
   readonly statements: {
     readonly commit: string;
     readonly rollback: string;
-    /** Who must run them and where, for people. */
+    /** The user that must run them, and where, for people. */
     readonly how: string;
   } | null;
 }
@@ -55,7 +59,7 @@ export interface DatabaseSession {
   readonly user: string | null;
   /** The name that the program has given it; null where there is none, or it may not be seen. */
   readonly application: string | null;
-  /** What it does now; null where it may not be seen. */
+  /** The present statement; null where it may not be seen. */
   readonly state: string | null;
 }
 
@@ -64,12 +68,16 @@ export interface LockWait {
   readonly session: DatabaseSession;
   /** In milliseconds; null where the database does not say. */
   readonly waitMs: number | null;
-  /** What it wants, for people, such as `AccessExclusiveLock on table accounts`. */
+  /** The lock that it waits for, for people, such as `AccessExclusiveLock on table accounts`. */
   readonly lock: string;
   readonly blockedBy: readonly LockHolder[];
 }
 
-/** What holds a lock, or is before the waiting session in the queue for it. @publicApi */
+/**
+ * A session or transaction that holds a lock, or is before the waiting session in the queue for it.
+ *
+ * @publicApi
+ */
 export interface LockHolder {
   /** Null for a prepared transaction that has no session any more. */
   readonly session: DatabaseSession | null;

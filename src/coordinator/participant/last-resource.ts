@@ -59,7 +59,7 @@ export interface LastResource<P = unknown> {
 
 const REQUIRED_METHODS = ['commit', 'inquire'] as const;
 const OPTIONAL_METHODS = ['registered', 'checkPayload', 'branchStarted', 'branchEnded'] as const;
-/** What a participant has that can prepare. A service that has one of them was declared by mistake. */
+/** The methods of a participant that can prepare. A last resource with one of them was declared by mistake. */
 const METHODS_OF_OTHERS = ['prepare', 'rollback', 'commitOnePhase', 'recover'] as const;
 
 /** @throws InvalidParticipantError when a method is missing, is not a function, or is one that a last resource cannot have. */
@@ -96,7 +96,7 @@ export function checkLastResource(instance: unknown, className: string): void {
  * first call is its commit. Every further call asks how that has ended.
  */
 export class LastResourceParticipant implements TransactionParticipant {
-  /** What it has done outlives the process, so the log must know whom to ask. */
+  /** Its work outlives the process, so the log must record which branch to ask. */
   readonly preparesDurably = true;
   readonly registered?: NonNullable<TransactionParticipant['registered']>;
   readonly checkPayload?: NonNullable<TransactionParticipant['checkPayload']>;

@@ -20,7 +20,7 @@ const OPTIONAL_METHODS = [
   'rerunGroup',
   'discardGroup',
 ] as const;
-/** What a participant needs that takes part in groups. */
+/** The methods of a participant that takes part in groups. */
 const GROUP_METHODS = ['runGroup', 'discardGroup'] as const;
 
 /** @throws InvalidParticipantError when a method is missing, is not a function, or cannot be read. */

@@ -233,10 +233,10 @@ export interface TransactionParticipant<P = unknown> {
   commitOnePhase?(branch: Branch<P>): OnePhaseAnswer | PromiseLike<OnePhaseAnswer>;
 
   /**
-   * Tells the participant under which name it is registered, before any other call. Optional, for a participant that needs its name
-   * and was made by a factory, so that Nest injects nothing into it.
+   * Tells the participant under which name it is registered, before any other call. Optional, for a participant that needs its
+   * name and was made by a factory, so that Nest injects nothing into it.
    *
-   * @throws what refuses the registration.
+   * @throws an error that refuses the registration.
    */
   registered?(registration: Registration): void;
 
@@ -256,7 +256,7 @@ export interface TransactionParticipant<P = unknown> {
   readonly remoteAddress?: string | undefined;
 
   /**
-   * What is known of the calls to a participant in another process. It is read when an operator looks.
+   * The state of the calls to a participant in another process. It is read when an operator looks.
    *
    * @internal
    */

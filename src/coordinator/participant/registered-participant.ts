@@ -184,7 +184,7 @@ export class RegisteredParticipant {
     return this.instance instanceof AwaitedParticipant;
   }
 
-  /** Gives the participant, now registered, what was kept while it was awaited. */
+  /** The participant, now registered, takes the place of the stand-in, and keeps its branches and measurements. */
   become(
     instance: TransactionParticipant,
     className: string,

@@ -1,4 +1,4 @@
-/** What one member knows of the calls to a participant in another process. @publicApi */
+/** The state of the calls of one member to a participant in another process. @publicApi */
 export interface RemoteContact {
   /** The calls that wait for an answer. */
   readonly inFlight: number;

@@ -1,4 +1,4 @@
-/** What a participant has answered to its prepares in time. */
+/** How a participant has answered its prepares. */
 interface AnswerCounts {
   readonly commitVotes: number;
   readonly readOnlyVotes: number;
@@ -6,9 +6,9 @@ interface AnswerCounts {
   readonly failures: number;
 }
 
-/** A participant that has answered none of so many prepares in time, one after the other, is silent. */
+/** A participant that has not answered this number of prepares in time, one after the other, is silent. */
 const MISSED = 3;
-/** While it is silent, so many transactions ask it in the time that it has for a prepare. */
+/** The number of transactions that ask a silent participant in the time that it has for one prepare. */
 const TRIALS = 8;
 /**
  * A time-out that is noticed later than this part of its time says nothing of the participant: the coordinator stood still, and

@@ -93,7 +93,7 @@ export function reopenEnded(transaction: ProtocolTransaction, branch: number): v
   transaction.stalled |= only(branch);
 }
 
-/** What a coordinator knows of a transaction with a branch in doubt. */
+/** The facts that a coordinator has about a transaction with a branch in doubt. */
 export interface Knowledge {
   /**
    * Whether this coordinator holds the claim on the transaction: its epoch is the log's latest, or, of a log that

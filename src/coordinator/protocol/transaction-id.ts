@@ -52,7 +52,7 @@ export class TransactionIds {
     this.current = this.prefixOf(epoch);
   }
 
-  /** What the ids of the present run begin with. */
+  /** The beginning of all ids of the present run. */
   get prefix(): string {
     return this.current;
   }

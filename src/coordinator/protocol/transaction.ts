@@ -60,7 +60,7 @@ export const CAUSE_NOT_RECORDED = 7;
 export const CAUSE_PRESUMED = 8;
 export const CAUSE_EXPIRED = 9;
 
-/** What the caller was told. */
+/** The outcome that the caller was told. */
 export const TOLD_NOTHING = 0;
 export const TOLD_COMMITTED = 1;
 export const TOLD_ABORTED = 2;

@@ -118,7 +118,7 @@ export function vote<T extends ProtocolTransaction>(
   effects: ProtocolEffects<T>,
 ): void {
   const bit = only(branch);
-  // What a branch decides is no vote.
+  // The answer of a branch that decides is not a vote.
   if ((transaction.awaiting & bit) === 0 || branch === transaction.decider) return;
   transaction.awaiting &= ~bit;
   if (answer === VOTE_COMMIT) transaction.yes |= bit;

@@ -29,7 +29,7 @@ export class CoordinatorLifecycle implements OnModuleInit, OnApplicationBootstra
   private readonly sweep: PeriodicJob;
   private readonly recoveryJob: PeriodicJob;
   private readonly recovery: Recovery;
-  /** What makes it a member of a coordinator, where several share the log. */
+  /** The membership, where several members share the log. */
   private readonly membership: Membership | undefined;
   private endSubscription: (() => void) | undefined;
   private logClosed: Promise<void> | undefined;
@@ -158,7 +158,7 @@ export class CoordinatorLifecycle implements OnModuleInit, OnApplicationBootstra
       () => this.withinGrace(Promise.allSettled([registry.whenIdle(), stopped])),
       () => this.answerWaitingCallers(),
       () => this.reportUnsettled(),
-      // What is still under way after the grace period is not waited for.
+      // The shutdown does not wait for transactions that are under way after the grace period.
       () => Promise.race([stopped, Promise.resolve()]),
     ]);
   }
@@ -170,7 +170,7 @@ export class CoordinatorLifecycle implements OnModuleInit, OnApplicationBootstra
   }
 
   private async close(): Promise<void> {
-    // What is left is handed over at once. The sweep still ends a wait for the log.
+    // The rest is handed over at once. The sweep still ends a wait for the log.
     if (this.membership !== undefined) await this.withinGrace(this.membership.leave());
     await endInTurn([
       () => this.sweep.stop(),
@@ -234,8 +234,8 @@ export class CoordinatorLifecycle implements OnModuleInit, OnApplicationBootstra
   }
 
   /**
-   * What happens to a transaction that has not ended when the process ends, as a text for operators. One that is lost is always
-   * named. Of those that go on, the log has the rest.
+   * The future of a transaction that has not ended when the process ends, as a text for operators. A transaction that is lost is
+   * always named. The log has the rest of those that go on.
    */
   private reportUnsettledOne(transaction: TransactionRecord): void {
     const { id, stateName } = transaction;

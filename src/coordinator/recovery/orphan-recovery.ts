@@ -10,7 +10,7 @@ import { type Presumption, Presumptions } from './presumption.js';
 import { LOOKED_AT_IN_A_SLICE, Slices } from './slices.js';
 import { UndecidedTally } from './undecided-branches.js';
 
-/** So many branches of epochs that are settled are looked up in the log for one list. The others have their turn later. */
+/** For one list, at most this many branches of settled epochs are looked up in the log. The others follow later. */
 const MAX_ASKED = 100;
 
 /** A list of branches, and what was known when it was asked for. */
@@ -20,7 +20,7 @@ interface Scan {
   readonly restoredRuns: number;
 }
 
-/** What the latest complete list of a participant has of a shared log. */
+/** The branches of a shared log in the latest complete list of a participant. */
 interface CompleteList extends Scan {
   /** How many branches each epoch has in it. */
   readonly epochs: ReadonlyMap<number, number>;
@@ -257,7 +257,7 @@ export class OrphanRecovery {
     return askedAt - since >= this.runtime.parts.options.orphanSafetyMs;
   }
 
-  /** What may be concluded of a branch. It is a promise only where the log has to be asked. */
+  /** The conclusion about a branch. It is a promise only where the log has to be asked. */
   private presumptionOf(
     branch: ListedBranch,
     participant: RegisteredParticipant,

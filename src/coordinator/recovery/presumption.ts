@@ -5,8 +5,8 @@ import { isAbort, presume } from '../protocol/index.js';
 import { type ListedBranch, isPreparedBranch } from './listed-branches.js';
 
 /**
- * What may be concluded of a branch that is prepared. `abort-once`: it is to be rolled back, and one list is enough, since
- * it was asked for after the epoch was fenced and read. `ask`: only the log knows.
+ * The conclusion about a prepared branch. `abort-once`: it is rolled back, and one list is enough, since it was asked for after
+ * the epoch was fenced and read. `ask`: only the log knows.
  */
 export type Presumption = 'leave' | 'abort' | 'abort-once' | 'ask' | UndecidedReason;
 
@@ -15,9 +15,9 @@ export class Presumptions {
   constructor(private readonly runtime: CoordinatorRuntime) {}
 
   /**
-   * What may be concluded of a branch that is listed. What bears another name, or no well-formed one, is not ours.
+   * The conclusion about a listed branch. A branch whose id has another name or another form is not ours.
    *
-   * @param restoredBefore how many runs were taken up when the list was asked for.
+   * @param restoredBefore how many runs were restored when the list was asked for.
    */
   of(branch: ListedBranch, participant: RegisteredParticipant, restoredBefore: number): Presumption {
     const { ids, log, registry, restoration, restoredRuns } = this.runtime;

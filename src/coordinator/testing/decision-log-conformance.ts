@@ -226,7 +226,7 @@ const DURABLE_CHECKS: Readonly<Record<string, Check>> = {
   },
 };
 
-/** What is asked of a log that only one process may write at a time. */
+/** The cases for a log that only one process may write at a time. */
 const SINGLE_CHECKS: Readonly<Record<string, Check>> = {
   'while it is open, a second opening is refused, or claims the log and fences the first': async (create) => {
     const [first, second] = [create(), create()];

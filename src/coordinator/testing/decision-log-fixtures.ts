@@ -44,7 +44,7 @@ export async function openLog(log: DecisionLog, name = NAME): Promise<LogClaim> 
   return { ...claim, decisions, reports };
 }
 
-/** What a member tells the others where that does not matter. */
+/** The entry of a member in tests for which it does not matter. */
 export const LEASE: MemberLease = { member: 'a', address: null, draining: false };
 
 /** @returns the id of a transaction of a run. */

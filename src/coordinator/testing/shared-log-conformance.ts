@@ -393,7 +393,7 @@ const SHARING_CHECKS: Readonly<Record<string, Check>> = {
     }),
 };
 
-/** What is asked of a log that several members write at the same time. */
+/** The cases for a log that several members write at the same time. */
 export const SHARED_CHECKS: Readonly<Record<string, Check>> = {
   ...WRITING_CHECKS,
   ...ADOPTION_CHECKS,

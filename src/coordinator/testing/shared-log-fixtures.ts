@@ -3,7 +3,7 @@ import type { DecisionLog, LogClaim } from '../log/decision-log.js';
 import { type Adoption, type SharedDecisionLog, isSharedLog } from '../log/shared-log.js';
 import { NAME, idIn } from './decision-log-fixtures.js';
 
-// What the conformance suite does with the members of a coordinator.
+// The members of a coordinator in the conformance suite.
 
 /** One member of a coordinator: its handle on the log, and its claim. */
 export interface TestMember {
@@ -35,7 +35,10 @@ export async function startMember(create: () => DecisionLog): Promise<TestMember
   return { log, claim, id: (sequence) => idIn(claim, sequence) };
 }
 
-/** @returns what an adoption has brought. @throws AssertionError when another member has it. */
+/**
+ * @returns the result of an adoption.
+ * @throws AssertionError when another member has the epoch.
+ */
 export async function adopted({ log }: TestMember, { claim }: TestMember): Promise<Adoption> {
   const adoption = await log.members.adopt(claim.epoch);
   if (adoption === 'taken') assert.fail(`another member has adopted epoch ${claim.epoch}`);

@@ -152,5 +152,5 @@ const KEY_CHECKS: Readonly<Record<string, Check>> = {
     }),
 };
 
-/** What is asked of the outcomes and the request keys of a log that several members write at the same time. */
+/** The cases for the outcomes and the request keys of a log that several members write at the same time. */
 export const OUTCOME_CHECKS: Readonly<Record<string, Check>> = { ...ANSWER_CHECKS, ...KEY_CHECKS };

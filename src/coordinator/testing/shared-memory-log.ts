@@ -44,7 +44,7 @@ interface OwnEpoch {
   behind: LogBehindError | undefined;
 }
 
-/** One member's handle on a shared log in memory: what the contract says, with faults that a test chooses. */
+/** One member's handle on a shared log in memory. It keeps the contract, with faults that a test chooses. */
 export class SharedMemoryLog implements SharedDecisionLog {
   readonly members: LogMembers = {
     renew: (lease) => this.renew(lease),
@@ -71,7 +71,7 @@ export class SharedMemoryLog implements SharedDecisionLog {
     this.faults.push(...faults);
   }
 
-  /** What was `late` reaches the log. It has an effect only if its incarnation is still the present one. */
+  /** A `late` write reaches the log. It has an effect only if its incarnation is still the present one. */
   land(): void {
     for (const statement of this.late.splice(0)) statement();
   }
@@ -348,8 +348,8 @@ export class SharedMemoryLog implements SharedDecisionLog {
   /**
    * Sends a write and awaits its answer.
    *
-   * @param statement what it does, in one step, if the epoch is not fenced.
-   * @param answered is told that the log has taken or refused it.
+   * @param statement the change, in one step, if the epoch is not fenced.
+   * @param answered is told whether the log has taken or refused it.
    */
   private async write<T>(statement: () => T, answered: () => void = () => {}): Promise<T> {
     const own = this.epoch;

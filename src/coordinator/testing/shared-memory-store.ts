@@ -10,7 +10,7 @@ import type {
 } from '../log/shared-log.js';
 import { idPrefixOf, originOf } from '../protocol/index.js';
 
-// What a shared log holds, as tables in memory. Each method is one statement: it takes effect altogether, or not at all.
+// The content of a shared log, as tables in memory. Each method is one statement: it takes effect as a whole, or not at all.
 
 /** One start of one member. */
 export interface EpochRow extends MemberLease {
@@ -48,7 +48,7 @@ interface KeyRow {
   readonly transactionId: string;
 }
 
-/** What of the server concerns every coordinator that has a log there. */
+/** The state of the server that all coordinators with a log there share. */
 export interface Server {
   readonly now: number;
   readonly startedAt: number;
@@ -213,7 +213,11 @@ export class SharedTables {
       }));
   }
 
-  /** What it holds now. @returns a function that brings it back. */
+  /**
+   * Saves the present content.
+   *
+   * @returns a function that restores it.
+   */
   backUp(): () => void {
     const saved = structuredClone({
       epochs: [...this.epochs],
@@ -268,7 +272,7 @@ function replace<K, V>(map: Map<K, V>, entries: readonly (readonly [K, V])[]): v
   for (const [key, value] of entries) map.set(key, value);
 }
 
-/** What a test can do to the server of a shared log in memory. */
+/** The faults that a test can cause at the server of a shared log in memory. */
 export interface SharedMemoryStoreOptions {
   /** The clock of the server, in milliseconds. @default one that stands still until {@link SharedMemoryStore.advance} */
   readonly now?: () => number;
@@ -280,7 +284,7 @@ export interface SharedMemoryStoreOptions {
 
 /** The server of shared logs in memory. Each `SharedMemoryLog` over it is one member's connection to it. */
 export class SharedMemoryStore {
-  /** Whether the server can be reached. What is asked while it is not, is not sent. */
+  /** Whether the server can be reached. While it is false, no statement is sent. */
   isDown = false;
   private time = 0;
   private startedAt = 0;
@@ -330,7 +334,11 @@ export class SharedMemoryStore {
     }
   }
 
-  /** What it holds now. @returns a function that starts the server again with that, as if it were restored from a backup. */
+  /**
+   * Saves the present content.
+   *
+   * @returns a function that starts the server again with it, as after a restore from a backup.
+   */
   backUp(): () => void {
     const restores = [...this.tables.values()].map((tables) => tables.backUp());
     return () => {

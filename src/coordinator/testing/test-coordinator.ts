@@ -45,11 +45,7 @@ export interface TestCoordinator<C extends Clock = ManualClock> {
   readonly sweep: () => void;
   /** @internal */
   readonly runtime: CoordinatorRuntime;
-  /**
-   * What makes it a member, where its log is shared.
-   *
-   * @internal
-   */
+  /** The membership, where its log is shared. @internal */
   readonly membership: Membership | undefined;
 }
 

@@ -12,7 +12,7 @@ export interface BranchClient {
   readonly close: () => void;
 }
 
-/** What the work may use of a connection besides its statements: none of it changes the session. */
+/** The members of a connection that the work may use besides its statements. None of them changes the session. */
 const HARMLESS: ReadonlySet<string | symbol> = new Set([
   'escape',
   'escapeId',
@@ -24,7 +24,7 @@ const HARMLESS: ReadonlySet<string | symbol> = new Set([
 /** These send a statement. */
 const STATEMENTS: ReadonlySet<string | symbol> = new Set(['query', 'execute']);
 
-/** What an ORM calls for a transaction of its own, with the statement that it would send. */
+/** The methods that an ORM calls for a transaction of its own, each with the statement that it would send. */
 const CONTROLS: ReadonlyMap<string | symbol, string> = new Map([
   ['beginTransaction', 'BEGIN'],
   ['commit', 'COMMIT'],
@@ -103,7 +103,7 @@ export function lend(session: Session, signal: AbortSignal): BranchClient {
   };
 }
 
-/** What query builders give with a statement, as `mysql2` without promises takes it. */
+/** The arguments that query builders pass with a statement, as `mysql2` without promises takes them. */
 type Callback = (error: unknown, ...answer: unknown[]) => void;
 
 /** An error of the callback itself is no answer of a statement: it is thrown as that of any other callback. */

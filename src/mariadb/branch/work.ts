@@ -15,7 +15,7 @@ import { limitsOf, show } from './session.js';
 /** The work of one branch: statements in a transaction that is open already, and a vote. @publicApi */
 export type Work<P> = (connection: Connection, branch: Branch<P>) => Promise<Vote>;
 
-/** What a branch has left on its session. */
+/** The state that a branch has left on its session. */
 export type Left =
   /** Nothing: another branch may use it after a reset. */
   | 'nothing'

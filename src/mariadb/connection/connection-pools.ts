@@ -38,7 +38,7 @@ export function openPools(
   };
 }
 
-/** @returns what `mysql2` needs, with the options by which the library cannot work taken out. */
+/** @returns the options for `mysql2`, without those by which the library cannot work. */
 export function configOf(
   connection: string | ConnectionOptions,
   settings: Pick<ResolvedMariaDbSettings, 'connectTimeoutMs'>,

@@ -4,11 +4,11 @@ import type { PoolConnection, QueryOptions, ResultSetHeader, RowDataPacket } fro
 /** The connection below its promises. A pool keeps it, and wraps it anew at each use. */
 type Core = PoolConnection['connection'];
 
-/** Who sends statements in a session: the work of branches, or the library alone. */
+/** The sender of statements in a session: the work of branches, or the library alone. */
 export type SessionUse = 'branches' | 'library';
 
 /**
- * What the defaults of a server may not decide. Without autocommit nothing that the library writes would be committed, and
+ * Settings that must not depend on the defaults of a server. Without autocommit no write of the library would be committed, and
  * with chained completions a session would be in a transaction after each one. `mysql2` escapes values with backslashes.
  */
 const SETTINGS =
@@ -25,7 +25,7 @@ const OWN_SETTINGS = [
   'SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE',
 ];
 
-/** What the server does not set again in a reset. */
+/** The variables that the server does not set again in a reset. */
 interface Origin {
   readonly role: string | null;
   /** The length of the SQL that the server runs in a new session only. */
@@ -122,7 +122,7 @@ export class Session {
   }
 }
 
-/** What the application has chosen for its own queries does not change ours. */
+/** The choices of the application for its own queries do not change ours. */
 function own(sql: string, values: readonly unknown[]): QueryOptions {
   return {
     sql,

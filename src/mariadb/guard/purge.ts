@@ -39,7 +39,7 @@ export class MariaDbGuardPurge extends GuardPurge {
 
   protected override async sweep(signal: AbortSignal, tell: (rows: number) => void): Promise<void> {
     const { seen } = this;
-    // However often a pass runs, what it has seen counts only after a whole interval.
+    // However often a pass runs, its findings count only after a whole interval.
     if (seen !== undefined && performance.now() - seen.at < this.settings.purgeIntervalMs) return;
     for (let first = 0; first < (seen?.gids.length ?? 0); first += ROWS_A_STATEMENT) {
       tell(await this.drop(seen!.gids.slice(first, first + ROWS_A_STATEMENT), signal));

@@ -44,7 +44,7 @@ export function statementsIn(database: string): MariaDbOutboxStatements {
       VALUES (?, ?, ?, ?, ?, ${NOW}, ${NOW})`,
     free: `SELECT CAST(position AS CHAR) AS position FROM ${table}
       WHERE state = 'waiting' AND message_key IS NULL AND due_at <= ${NOW} ORDER BY due_at LIMIT ?`,
-    // From key to key in the index, whatever waits behind the first message of each.
+    // Goes from key to key in the index, however many messages wait behind the first one of each key.
     heads: `SELECT h.message_key AS \`key\`, CAST(h.position AS CHAR) AS position, IF(m.due_at <= ${NOW}, 'true', 'false') AS is_due
       FROM (SELECT message_key, MIN(position) AS position FROM ${table} WHERE state = 'waiting' AND message_key > ?
         GROUP BY message_key ORDER BY message_key LIMIT ${HEADS_AT_ONCE}) AS h

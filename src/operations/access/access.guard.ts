@@ -84,7 +84,8 @@ export class AccessGuard implements CanActivate {
 }
 
 /**
- * @param answer what the check of the application has returned. Its type is a promise of the application, so it is checked.
+ * @param answer the return value of the application's `authorize`. Its type is only a promise of the application, so it is
+ * checked.
  * @returns the caller that the application admits.
  * @throws ForbiddenError when it admits no caller, a reader where an operator is needed, or an operator without a name.
  */

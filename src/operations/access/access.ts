@@ -23,7 +23,7 @@ export interface AccessOptions {
   readonly operators?: readonly Credential[] | undefined;
 }
 
-/** What a route asks for: to see, or to act. @publicApi */
+/** The right that a route requires: to see, or to act. @publicApi */
 export type Role = 'reader' | 'operator';
 
 /** The caller of a route. @publicApi */
@@ -53,7 +53,7 @@ export type Authorize = (
   needed: Role,
 ) => AdmittedCaller | undefined | PromiseLike<AdmittedCaller | undefined>;
 
-/** Who may see and act: by tokens, or as the application decides. @publicApi */
+/** The callers that may see and act: by tokens, or as the application decides. @publicApi */
 export interface OperationsAccess extends AccessOptions {
   /** The application's own check, instead of `readers` and `operators`. @default tokens */
   readonly authorize?: Authorize | undefined;
@@ -143,7 +143,7 @@ const KNOWN_OPTIONS: readonly string[] = ['readers', 'operators', 'hosts', 'auth
 /** A host name or an address, without a port. */
 const HOST = /^([^\s:/[\]]+|\[[\da-f:.]+(%[\w.-]+)?\])$/i;
 
-/** @returns what is wrong with the options, which may come from JavaScript or from a factory. No token is quoted. */
+/** @returns the problems of the options, which may come from JavaScript or from a factory. No token is quoted. */
 function problemsOf(options: unknown): string[] {
   if (typeof options !== 'object' || options === null) {
     return ['who may see and act: must be an object, such as { readers, operators } or { authorize }'];
@@ -179,7 +179,7 @@ function isListOfHosts(hosts: unknown): boolean {
   return Array.isArray(hosts) && hosts.every((host) => typeof host === 'string' && HOST.test(host));
 }
 
-/** @returns what is wrong with these credentials. No token is quoted. */
+/** @returns the problems of these credentials. No token is quoted. */
 function credentialProblemsOf(list: 'readers' | 'operators', credentials: unknown): string[] {
   if (!Array.isArray(credentials)) return [`${list}: must be a list of credentials, { name, token }`];
   return credentials.flatMap((credential: unknown, index) => {

@@ -6,7 +6,7 @@ import type { Credential } from './access.js';
 export class RotatedList {
   private readonly logger: Logger;
   private given: readonly Credential[];
-  /** What was wrong with the latest list, which is logged once. */
+  /** The problem of the latest list, which is logged once. */
   private problem: string | undefined;
 
   /**

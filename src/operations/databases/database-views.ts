@@ -8,7 +8,7 @@ export interface PreparedView extends Omit<PreparedTransaction, 'statements'> {
   readonly why: string;
   /** The statement that ends it as decided; null while the decision is not known. */
   readonly statement: string | null;
-  /** Who must run it, and where; null without a statement. */
+  /** The user that must run it, and where; null without a statement. */
   readonly how: string | null;
 }
 

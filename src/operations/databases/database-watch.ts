@@ -19,7 +19,7 @@ const LOOK_MS = 4_000;
 const KEPT_MS = 5_000;
 /** The most prepared transactions of one answer that are looked up in the log: the oldest. */
 const MAX_LOOKED_UP = 200;
-/** So many are looked up at the same time. A member that is asked for an outcome takes some more. */
+/** The most look-ups at the same time. A member that is asked for an outcome takes some more. */
 const LOOKED_UP_AT_ONCE = 4;
 /** How long all of them may take together, in milliseconds: a log or a member that hangs keeps no reader waiting. */
 const LOOK_UP_MS = 4_000;
@@ -54,7 +54,7 @@ export class DatabaseWatch implements BeforeApplicationShutdown {
     return this.making;
   }
 
-  /** What still looks is told that no one waits any more. */
+  /** Running looks are told that no one waits any more. */
   beforeApplicationShutdown(): void {
     this.ended.abort(new Error('The application ends.'));
   }
@@ -140,7 +140,7 @@ export class DatabaseWatch implements BeforeApplicationShutdown {
     return { ...shown, ...judgement, statement, how: statement === null ? null : statements!.how };
   }
 
-  /** The database was asked before: what has been prepared and decided since is not in its list. */
+  /** The database was asked earlier, so its list lacks branches that were prepared and decided since. */
   private lookUp({ branch }: PreparedTransaction, lookUps: LookUps): Promise<Judgement> {
     const { transactionId } = branch!;
     return lookUps.within(async () => {
@@ -150,7 +150,7 @@ export class DatabaseWatch implements BeforeApplicationShutdown {
   }
 }
 
-/** The look-ups in the log for one answer: so many, and for so long. */
+/** The look-ups in the log for one answer, with a limit on their number and their time. */
 class LookUps {
   private left = MAX_LOOKED_UP;
   private isOver = false;

@@ -42,7 +42,7 @@ const preparedFields = {
   session: z.number().int().nullable().describe('The session that still holds it.'),
 };
 
-/** What a participant answers. A participant is code of users: nothing else of its answer is used. */
+/** The answer of a participant. A participant is code of users, so other fields of its answer are not used. */
 export const inspectionSchema = z.object({
   place: text,
   title: text,

@@ -40,8 +40,8 @@ export function judgeForeign({ branch }: PreparedTransaction, judge: Judge): Jud
 }
 
 /**
- * @param decision what a participant in doubt would be told: `commit` and `abort` are proven, also by presumed abort.
- * @param outcome what else is known.
+ * @param decision the answer to a participant in doubt: `commit` and `abort` are proven, also by presumed abort.
+ * @param outcome further knowledge.
  */
 export function judgeOwn(decision: Decision, outcome: KnownOutcome): Judgement {
   if (decision === 'commit' || outcome.status === 'committed')

@@ -1,12 +1,12 @@
 import type { DatabaseInspection, LockWait, PreparedTransaction } from '../../coordinator/index.js';
 
-/** What one participant has shown. */
+/** The view of one participant. */
 export interface Shown {
   readonly participant: string;
   readonly inspection: DatabaseInspection;
 }
 
-/** What several participants have shown of one place. */
+/** The views of several participants of one place. */
 export interface MergedPlace {
   readonly title: string;
   readonly participants: readonly string[];

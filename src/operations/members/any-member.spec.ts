@@ -20,9 +20,9 @@ function viewOf(heuristic: TransactionView['heuristic'] = null): TransactionView
 
 interface Shop {
   readonly owner: TransactionOwner;
-  /** What this member has in its memory. */
+  /** The transactions in the memory of this member. */
   readonly here?: TransactionView;
-  /** What the others answer, by the epoch and the kind of the request. */
+  /** The answers of the others, by the epoch and the kind of the request. */
   readonly others?: Readonly<Record<string, Asked<unknown>>>;
 }
 

@@ -83,7 +83,7 @@ export class AnyMember implements OnModuleInit {
     // A decision that was made here before another member took over is final as well.
     const view = this.own.view(transactionId);
     if (view !== undefined && view.decision !== null) return owned(view, this.self);
-    // What the owner does not say, the log may still know.
+    // If the owner does not know it, the log may.
     const known = await this.own.outcomeOf(transactionId);
     if (known.status === 'committed' || known.status === 'aborted')
       return outcomeOnly(transactionId, known.status, named);
@@ -228,7 +228,11 @@ export class AnyMember implements OnModuleInit {
     return (await this.actAlone(action, member)) as CoordinatorView;
   }
 
-  /** Asks the owner for an outcome. @returns what it says, or what was known before; it is never a rejection. */
+  /**
+   * Asks the owner for an outcome.
+   *
+   * @returns its answer, or the earlier knowledge; it never rejects.
+   */
   async outcomeFrom(known: KnownOutcome & { readonly status: 'elsewhere' }): Promise<KnownOutcome> {
     const { transactionId, owner: epoch, address } = known;
     const asked = await this.client.ask({ epoch, address }, { kind: 'find', transactionId });
@@ -295,7 +299,10 @@ export class AnyMember implements OnModuleInit {
     return this.done(await this.client.ask(member, action), ownerView(member));
   }
 
-  /** @returns what a member has answered to an order. @throws its refusal; MemberUnreachableError. */
+  /**
+   * @returns the answer of a member to an order.
+   * @throws its refusal; MemberUnreachableError.
+   */
   private done(
     asked: Asked<MemberAnswer<TransactionAction['kind'] | 'pause' | 'drain'>>,
     owner: OwnerView,
@@ -357,7 +364,7 @@ function outcomeOnly(
   return { transactionId, outcome, decision, owner };
 }
 
-/** What to say of a transaction of which the log knows nothing. */
+/** The answer about a transaction of which the log knows nothing. */
 function notKnown({ transactionId, because }: KnownOutcome & { readonly status: 'unknown' }): Error {
   switch (because) {
     case 'log-unavailable':

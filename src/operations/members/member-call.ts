@@ -10,7 +10,7 @@ import {
   transactionSummarySchema,
 } from '../view.schemas.js';
 
-// What members say to each other. Fields may be added: a member that does not know them ignores them, except those of a filter.
+// The messages between members. Fields may be added: a member that does not know them ignores them, except those of a filter.
 
 /** The path of the route at which a member takes calls, relative to its address. */
 export const MEMBER_CALLS_PATH = 'members/calls';
@@ -19,7 +19,7 @@ const text = z.string().min(1).max(300);
 const order = { by: z.string().min(1).max(300), reason: text };
 const id = z.string().min(1).max(300);
 
-/** What one member wants of another. */
+/** A request of one member to another. */
 export const memberRequestSchema = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('find'), transactionId: id }),
   z.object({ kind: z.literal('list'), filter: listFilter }),
@@ -53,7 +53,7 @@ export type MemberCall = z.output<typeof memberCallSchema>;
 
 const outcomeStatuses = ['committed', 'aborted', 'pending', 'elsewhere', 'unknown'] as const;
 
-/** What a member answers, by the kind of the request. */
+/** The answers of a member, by the kind of the request. */
 export const memberAnswers = {
   find: z.object({
     transaction: transactionSchema.nullable(),

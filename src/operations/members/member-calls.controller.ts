@@ -38,8 +38,8 @@ export class MemberGuard implements CanActivate {
 }
 
 /**
- * What the other members of the coordinator call. It is a route of its own: no field of a request to another route says that it
- * comes from a member, and what is called here is answered by this member alone.
+ * The route for the other members of the coordinator. It is a route of its own: no field of a request to another route says that
+ * it comes from a member, and this member alone answers the calls to it.
  */
 @ApiExcludeController()
 @Controller({ path: 'members/calls', version: VERSION_NEUTRAL })
@@ -61,7 +61,7 @@ export class MemberCallsController {
 
 /** @throws the refusal, with the member that gives it: the caller believes no other one. */
 function refuse(error: unknown, { coordinator, logId, to: epoch }: MemberCall): never {
-  // A process that is not the one that was asked does not say that it is. What is unexpected is logged in full.
+  // A process that was not asked does not answer as if it was. An unexpected error is logged in full.
   if (!(error instanceof CoordinatorError) || error instanceof WrongMemberError) throw error;
   const problem = problemOf(error);
   if (problem.code === 'DTC_INTERNAL') throw error;

@@ -35,8 +35,8 @@ export interface AskedMember {
 }
 
 /**
- * What another member has answered. It is `refused` with its reason, or it has given no answer that can be used: then
- * `mayBeDone` says whether it may have got the call.
+ * The answer of another member. It is `refused` with its reason, or there is no answer that can be used: then `mayBeDone` says
+ * whether the member may have got the call.
  */
 export type Asked<T> =
   | { readonly kind: 'answered'; readonly answer: T }
@@ -73,7 +73,7 @@ export class MemberClient implements BeforeApplicationShutdown {
     this.stopped.abort();
   }
 
-  /** @returns why a member is not asked at all, whatever the request; undefined for one that can be asked. */
+  /** @returns why a member is not asked at all, for any request; undefined for a member that can be asked. */
   obstacleTo(member: AskedMember): string | undefined {
     if (urlOf(member.address) === undefined) return 'it has no address at which it can be asked';
     if (!this.isAlive(member))
@@ -82,7 +82,7 @@ export class MemberClient implements BeforeApplicationShutdown {
     return this.stopped.signal.aborted ? 'this member is shutting down' : undefined;
   }
 
-  /** @returns what the member has answered; it is never a rejection. */
+  /** @returns the answer of the member; it never rejects. */
   async ask<K extends MemberRequest['kind']>(
     member: AskedMember,
     request: RequestOf<K>,

@@ -1,6 +1,6 @@
 import { CoordinatorError } from '../../coordinator/index.js';
 
-/** What has become of a transaction cannot be found out now. It may have committed. @publicApi */
+/** The outcome of a transaction cannot be found out now. It may have committed. @publicApi */
 export class OutcomeUnknownError extends CoordinatorError {
   readonly code = 'DTC_ASK_LATER';
 

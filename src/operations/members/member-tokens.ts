@@ -25,7 +25,7 @@ const DEFAULT_TIMEOUT_MS = 2_000;
 /** The credential of the members of one coordinator. They are kept as digests, except for the one that is sent. */
 export class MemberTokens {
   private readonly digests: readonly Buffer[];
-  /** What this member sends; undefined when it asks no other one. */
+  /** The token that this member sends; undefined when it asks no other one. */
   readonly sent: string | undefined;
   /** In milliseconds. */
   readonly timeoutMs: number;
@@ -59,7 +59,7 @@ export class MemberTokens {
 
 /**
  * @param taken the tokens of readers and operators.
- * @returns what is wrong with the options, which may come from JavaScript or from a factory. No token is quoted.
+ * @returns the problems of the options, which may come from JavaScript or from a factory. No token is quoted.
  */
 export function memberProblemsOf(options: unknown, taken: readonly unknown[]): string[] {
   if (options === undefined) return [];

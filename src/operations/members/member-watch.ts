@@ -19,10 +19,10 @@ const NOT_ASKED: Heard = { overview: undefined, problem: null, isMissing: false 
 
 const NOTHING: ReadonlyMap<number, Heard> = new Map();
 
-/** What was heard is shown for so long after the members could have been asked again, in milliseconds. */
+/** How long an answer is shown after the members could have been asked again, in milliseconds. */
 const KEPT_MS = 5_000;
 
-/** What the members say of themselves: asked for when a reader wants it, and never twice at the same time. */
+/** The information of the members about themselves. It is asked for when a reader wants it, and never twice at the same time. */
 @Injectable()
 export class MemberWatch {
   private latestHeard: ReadonlyMap<number, Heard> = new Map();
@@ -56,13 +56,20 @@ export class MemberWatch {
     return { ...view, members };
   }
 
-  /** Asks the other members, and waits for their answers. @returns what is wrong; it is never a rejection. */
+  /**
+   * Asks the other members, and waits for their answers.
+   *
+   * @returns the problems; it never rejects.
+   */
   async attention(limit: number): Promise<AttentionPage> {
     await this.ask();
     return { at: new Date().toISOString(), ...this.alarms(this.own.overview(), limit) };
   }
 
-  /** @returns what is wrong, at this member now and at the others as they have said last. @param limit the most alarms. */
+  /**
+   * @returns the present alarms of this member, and the latest ones of the others.
+   * @param limit the most alarms.
+   */
   alarms(own: OwnOverview, limit: number): AlarmsOfAll {
     const { self } = this.anyMember;
     const { heard: heardOf } = this;
@@ -115,7 +122,7 @@ export class MemberWatch {
     this.heardAtMs = performance.now();
   }
 
-  /** What the members have said lately. Nothing is older than what a reader who keeps looking sees. */
+  /** The latest answers of the members. None is older than what a reader who keeps looking sees. */
   private get heard(): ReadonlyMap<number, Heard> {
     const isOld = performance.now() - this.heardAtMs > KEPT_MS + this.tokens.timeoutMs;
     return isOld ? NOTHING : this.latestHeard;

@@ -15,7 +15,7 @@ function entryOf({ id, at }: Began, sequence: number): TransactionEntry {
   return { transaction, cursor: String(sequence) } as unknown as TransactionEntry;
 }
 
-/** What a member would answer: its transactions after a place, the youngest first. */
+/** The answer of a member: its transactions after a place, the youngest first. */
 function partOf(epoch: number, all: readonly Began[], after: string | undefined, limit: number): ListPart {
   const entries = all.map((began, index) => entryOf(began, index + 1)).toReversed();
   const rest = after === undefined ? entries : entries.filter(({ cursor }) => Number(cursor) < Number(after));

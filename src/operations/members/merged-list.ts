@@ -38,7 +38,7 @@ export function merge(
   const transactions: OwnedSummary[] = [];
   const seen = new Set<string>();
   const direction = order === 'oldest' ? 1 : -1;
-  // What follows in a part that is used up may come before what the other parts still have.
+  // The next transactions of an exhausted part may belong before the rest of the other parts.
   const isUsedUp = ({ entries, from }: (typeof open)[number]): boolean =>
     entries?.hasMore === true && from === entries.entries.length;
   while (transactions.length < limit && !open.some(isUsedUp)) {

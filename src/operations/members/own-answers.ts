@@ -30,7 +30,7 @@ export const MAX_ALARMS = 50;
 /** The most bytes of a list that another member asks for. It reads 4 MB. */
 const MAX_LIST_BYTES = 3 * 1024 * 1024;
 
-/** What a member shows of itself at one moment. */
+/** The view of a member at one moment. */
 export interface OwnOverview {
   readonly coordinator: CoordinatorView;
   /** The most urgent first, at most {@link MAX_ALARMS}. */
@@ -39,8 +39,8 @@ export interface OwnOverview {
 }
 
 /**
- * What this member knows and does itself, for its own routes and for the calls of other members alike. Nothing here asks
- * another member, so a call of a member is never passed on.
+ * The answers of this member alone, for its own routes and for the calls of other members alike. Nothing here asks another
+ * member, so a call of a member is never passed on.
  */
 @Injectable()
 export class OwnAnswers {
@@ -57,7 +57,7 @@ export class OwnAnswers {
     return this.transactions.find(transactionId);
   }
 
-  /** @returns what this member and the log know; it is never a rejection. */
+  /** @returns the knowledge of this member and of the log; it never rejects. */
   outcomeOf(transactionId: string): Promise<KnownOutcome> {
     return this.members.outcomeHere(transactionId);
   }

@@ -10,7 +10,7 @@ import type {
 /** The member that owns a transaction: that has begun it, or has adopted it. @publicApi */
 export interface OwnerView {
   readonly epoch: number;
-  /** What people call the member; empty when it has no name. */
+  /** The name of the member for people; empty when it has none. */
   readonly member: string;
 }
 
@@ -22,18 +22,18 @@ export interface OwnedSummary extends TransactionSummary {
 
 /** An alarm of one member or of several. @publicApi */
 export interface OwnedAlarm extends Alarm {
-  /** What people call the members that report it. Empty where the log is not shared. */
+  /** The names of the members that report it, for people. Empty where the log is not shared. */
   readonly members: readonly string[];
 }
 
-/** What is wrong at all members. */
+/** The alarms of all members. */
 export interface AlarmsOfAll {
   /** The most urgent first. */
   readonly alarms: readonly OwnedAlarm[];
   readonly total: number;
 }
 
-/** What is wrong at one moment. @publicApi */
+/** The alarms at one moment. @publicApi */
 export interface AttentionPage extends AlarmsOfAll {
   /** ISO 8601. */
   readonly at: string;
@@ -46,8 +46,8 @@ export interface OwnedTransaction extends TransactionView {
 }
 
 /**
- * What is left of a transaction whose owner does not keep it any more, or does not answer: its outcome. `pending` says that it
- * is not decided, or that this is not known yet.
+ * The outcome of a transaction whose owner does not keep it any more, or does not answer. `pending` says that it is not decided,
+ * or that this is not known yet.
  *
  * @publicApi
  */

@@ -26,7 +26,7 @@ export interface DeadMessagePage {
   readonly nextCursor: string | null;
 }
 
-/** What became of an order about dead messages. */
+/** The result of an order about dead messages. */
 export interface MessageResult {
   readonly done: number;
   /** How many were not dead any more, or have a key that a branch holds. */

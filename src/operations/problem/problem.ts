@@ -51,9 +51,11 @@ export class ProblemException extends HttpException {
   readonly problem: Problem;
 
   /**
-   * @param problem what is answered.
-   * @param problem.type a URI of the kind of problem. @default 'about:blank'
-   * @param problem.title what the kind is called. @default the words for the status
+   * @param problem the answer.
+   * @param problem.type a URI of the kind of problem.
+   * @default 'about:blank'
+   * @param problem.title the name of the kind.
+   * @default the words for the status
    */
   constructor(problem: Omit<Problem, 'type' | 'title'> & Partial<Pick<Problem, 'type' | 'title'>>) {
     super(problem.detail, problem.status);
@@ -109,8 +111,8 @@ const STATUS_OF_CODE: Readonly<Record<string, HttpStatus>> = {
 };
 
 /**
- * What a coordinator elsewhere says about the credential of this service. The client of this service cannot send a better one, so it
- * is told nothing of that.
+ * The codes of refusals that concern the credential of this service at a coordinator elsewhere. The client of this service cannot
+ * send a better credential, so it is told nothing of that.
  */
 const ABOUT_OWN_CREDENTIAL: ReadonlySet<string> = new Set(['DTC_FORBIDDEN', 'DTC_UNAUTHENTICATED']);
 
@@ -186,7 +188,7 @@ function statusOfCoded(error: Error, code: string): HttpStatus | undefined {
   if (error.name === 'RequestOutcomeUnknownError') return HttpStatus.ACCEPTED;
   if (!(error instanceof RefusedElsewhereError)) return STATUS_OF_CODE[code];
   if (ABOUT_OWN_CREDENTIAL.has(code)) return undefined;
-  // The code may be one of another version. What is wrong with the request of this service is no fault of its client.
+  // The code may be one of another version. A mistake in the request of this service is not the fault of its client.
   const { status } = error as { status?: unknown };
   const isOfState = status === HttpStatus.CONFLICT || status === HttpStatus.SERVICE_UNAVAILABLE;
   return STATUS_OF_CODE[code] ?? (isOfState ? status : undefined);

@@ -135,7 +135,7 @@ class Loan implements BranchClient {
     const at = args.findIndex((arg) => typeof arg === 'function');
     const given = at === -1 ? (config as { callback?: unknown } | null | undefined)?.callback : args[at];
     if (typeof given !== 'function') {
-      // A result that the work does not await may fail without harm: what it was a part of fails then.
+      // A result that the work does not await may fail without harm: the branch that it belongs to fails then.
       if (refusal !== undefined) return handled(Promise.reject(refusal));
       const known = this.namedOf(args);
       const result = (

@@ -68,7 +68,7 @@ export class GroupLoan {
     this.atRest();
   }
 
-  /** Ends the transaction, whatever is running: it is rolled back, and the session keeps no lock. */
+  /** Ends the transaction, also while a statement runs: it is rolled back, and the session keeps no lock. */
   giveUp(reason: unknown): void {
     if (this.hasEnded) return;
     this.hasEnded = true;

@@ -7,13 +7,16 @@ import type { SentWork } from './grouped-work.js';
 /** The work of all members comes after it, so that it can be undone and the transaction stays. */
 export const START = `dtc_${OWN_MARK}_group`;
 
-/** The work of each that is only tried comes after it. */
+/** The work of each trial comes after it. */
 const TRIAL = `dtc_${OWN_MARK}_trial`;
 
-/** The work of one that votes read-only comes after it. */
+/** The work of a member that votes read-only comes after it. */
 const READER = `dtc_${OWN_MARK}_reader`;
 
-/** The work of so many members is one query behind a savepoint: if one fails or leaves, no more than that runs again before it. */
+/**
+ * The number of members whose work is one query behind a savepoint: if one of them fails or leaves, at most this much work before
+ * it runs again.
+ */
 const MEMBERS_OF_PART = 16;
 
 /** A server remembers 64 savepoints of a transaction cheaply, and a group runs four times at most. */
@@ -28,11 +31,11 @@ export interface Sent {
   readonly signature: string;
   readonly batch: Batch;
   readonly work: SentWork;
-  /** Such work has voted read-only before: what it writes is undone at once. */
+  /** Such work has voted read-only before, so its writes are undone at once. */
   readonly isReader: boolean;
 }
 
-/** What is sent as one query. */
+/** The statements that are sent as one query. */
 export interface Part {
   /** The savepoint that it makes before its work. */
   readonly savepoint?: string;

@@ -10,7 +10,7 @@ export const TRIGGER_MARK = `${MEMBER_MARK}_triggers`;
 /** The column beside it: when the members' work began, in milliseconds after the transaction has begun. */
 export const WORK_MARK = `${MEMBER_MARK}_work`;
 
-/** What came of the work of some members, sent as one query. */
+/** The result of the work of some members, sent as one query. */
 export interface GroupAnswer {
   /** The results of all statements; undefined when one has failed. */
   readonly results?: readonly QueryResult[] | undefined;

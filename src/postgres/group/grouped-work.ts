@@ -14,7 +14,7 @@ export interface SentWork {
   readonly statements: readonly string[];
 }
 
-/** @returns what identifies the work apart from its values; undefined if it cannot be part of any group. */
+/** @returns an identifier of the work apart from its values; undefined if it cannot be part of any group. */
 export function signatureOf(statements: readonly QueryConfig[]): string | undefined {
   const texts: string[] = [];
   for (const { text, values, name: _name, ...more } of statements) {

@@ -7,13 +7,13 @@ const SLOW_FOR_MS = 60_000;
 /** A member that takes longer than this keeps all others waiting. */
 const SLOW_MS = 100;
 
-/** So many of the latest times of work count for its pace, so that a busy machine does not end groups for a minute. */
+/** The number of latest times of work that count for its pace, so that a busy machine does not end groups for a minute. */
 const LATEST = 4;
 
 /** Alone, work that takes longer than this is slow: it includes the prepare, which may wait for the disk. */
 const SLOW_ALONE_MS = 500;
 
-/** The work that runs on its own, whatever its values are: it was slow, or could not be prepared. And the work that only reads. */
+/** The work that runs on its own, for all its values: it was slow, or could not be prepared. And the work that only reads. */
 export class Loners {
   private readonly until = new Map<string, number>();
   private allUntil = 0;
@@ -53,7 +53,7 @@ export class Loners {
   }
 
   /**
-   * It has voted read-only. On its own, a branch that votes so is rolled back, whatever a statement, a function or a trigger has
+   * It has voted read-only. On its own, a branch that votes so is rolled back, even if a statement, a function or a trigger has
    * written. So in groups its work is undone from now on.
    */
   votedReadOnly(signature: string): void {

@@ -18,10 +18,10 @@ import { prepareTexts, sentWork, signatureOf } from './grouped-work.js';
 import type { Loners } from './loners.js';
 import { hasMetOthers, hasWaited, isOfMember, saysStatementsAreLost, voteBy } from './member-errors.js';
 
-/** After so many failed members the others are not run: the group runs again without these. */
+/** After this number of failed members the others are not run: the group runs again without the failed ones. */
 const MOST_FAILURES = 8;
 
-/** So many members that are only tried are sent at once: behind one that has waited no others are. */
+/** The number of trials that are sent at once: after one that has waited, no others are sent. */
 const TRIALS_AT_ONCE = 4;
 
 /** A cancellation that comes between two queries stops none of them, so that it is sent again, up to a limit. */
@@ -153,7 +153,7 @@ export class OpenGroup {
     return this.loan.during(() => this.prepareOpen(branch));
   }
 
-  /** Ends the group: what is open is rolled back. */
+  /** Ends the group, and rolls open work back. */
   giveUp(reason: unknown): void {
     this.loan.giveUp(reason ?? new Error(`${this.gid} is rolled back.`));
   }
@@ -479,7 +479,7 @@ export class OpenGroup {
         if (expiringVoteIn(vote) !== undefined) return 'alone';
         if (vote !== 'commit' && vote !== 'read-only') return vote;
         if (isReader === (vote === 'read-only')) return vote;
-        // What it has written is undone, or what it has written must be.
+        // Its writes are undone, or must be.
         if (isReader) this.loners.writesAfterAll(signature);
         else this.loners.votedReadOnly(signature);
         return 'alone';

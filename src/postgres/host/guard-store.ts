@@ -240,7 +240,7 @@ export class PostgresGuardStore implements ReplicaGuardStore {
     return storedRecord(rows[0], 'true');
   }
 
-  /** What another session has written counts only when it is at the standbys. */
+  /** A row that another session has written counts only when it is at the standbys. */
   private async readReplicated(
     client: PoolClient,
     branch: GuardedBranch,

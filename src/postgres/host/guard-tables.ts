@@ -18,7 +18,7 @@ type Standing = {
 
 /** The tables of a host's guard in one schema. */
 export class GuardTables {
-  /** What their names begin with, in SQL. */
+  /** The beginning of their names, in SQL. */
   readonly prefix: string;
   private readonly names: readonly string[];
 

@@ -30,8 +30,8 @@ const PREPARED = `
   FROM pg_prepared_xacts WHERE database = current_database() ORDER BY prepared, gid LIMIT ${MAX_LISTED}`;
 
 /**
- * Who waits in this database. `pg_blocking_pids` has a zero for a prepared transaction. Which one it is follows from the locks:
- * it holds the lock on its own transaction id, and all its locks have the same virtual transaction and no session.
+ * The sessions that wait in this database. `pg_blocking_pids` has a zero for a prepared transaction. The locks say which one it
+ * is: it holds the lock on its own transaction id, and all its locks have the same virtual transaction and no session.
  */
 const WAITS = `
   WITH locks AS MATERIALIZED (SELECT * FROM pg_locks),
@@ -162,7 +162,7 @@ function waitOf(wait: WaitRow, sessions: ReadonlyMap<number, DatabaseSession>): 
   };
 }
 
-/** What is locked. Who waits for a row waits for the transaction that has changed it. */
+/** The locked object. A session that waits for a row waits for the transaction that has changed it. */
 function thing({ locktype, relation }: WaitRow): string {
   if (locktype === 'transactionid')
     return 'a row: it waits for the end of the transaction that has changed it';

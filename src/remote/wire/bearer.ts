@@ -33,7 +33,7 @@ export function bearerOf(credentials: Credentials): string {
 
 /** Compares the tokens of callers with those that are accepted. */
 export class TokenCheck {
-  /** What is accepted, and each of it padded, as it was at the last request. */
+  /** The accepted tokens, each of them padded, as of the last request. */
   private accepted: readonly string[] = [];
   private padded: readonly Buffer[] = [];
   private readonly given = Buffer.alloc(MAX_TOKEN_LENGTH);

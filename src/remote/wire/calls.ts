@@ -49,7 +49,7 @@ const common = {
   /** How long the coordinator waits for the answer, in milliseconds. No clock is compared with another one. */
   timeLeftMs: z.number().int().min(1).max(MAX_TIME_MS),
   traceparent: z.string().regex(TRACEPARENT).optional(),
-  /** What tracing systems have added to the context. One of another form is left out: nothing depends on it. */
+  /** The additions of tracing systems to the context. One of another form is left out: nothing depends on it. */
   tracestate: z.string().regex(TRACESTATE).optional().catch(undefined),
 };
 
@@ -67,7 +67,7 @@ const branchCallSchema = z.object({
 const claimCallSchema = z.object({
   ...common,
   method: z.literal('claim'),
-  /** What the log has answered about runs that the participant has asked for. */
+  /** The answers of the log about runs for which the participant has asked. */
   answers: z.array(z.object({ epoch, token, isOwn: z.boolean() })).max(MAX_QUESTIONS),
 });
 
@@ -113,7 +113,7 @@ export type WireCall = z.infer<typeof callSchema>;
 /** @publicApi */
 export type CallMethod = WireCall['method'];
 
-/** What all calls of one message have in common. Each call is read alone, so that none spoils the others. */
+/** The fields that all calls of one message share. Each call is read alone, so that an invalid one does not spoil the others. */
 export const envelopeSchema = z.object({
   version: z.literal(WIRE_VERSION),
   participant: participantNameSchema,

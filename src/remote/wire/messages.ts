@@ -71,7 +71,7 @@ export function encodeMessage(participant: string, run: WireRun, calls: readonly
   return messageOf(headOf(participant, run), calls);
 }
 
-/** @returns what all messages of a run to a participant begin with, for {@link messageOf}. */
+/** @returns the beginning of all messages of a run to a participant, for {@link messageOf}. */
 export function headOf(participant: string, run: WireRun): string {
   const { name, logId, epoch, token, durable, isShared } = run;
   const head = JSON.stringify({

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { participantNameSchema } from './calls.js';
 
-/** What a host sends to register a participant at run time, or to say that it has moved. */
+/** The message by which a host registers a participant at run time, or says that it has moved. */
 export const registrationSchema = z.strictObject({
   name: participantNameSchema,
   /** The URL of the host, with its prefix. */

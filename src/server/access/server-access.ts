@@ -25,7 +25,11 @@ export type ServerRole = 'caller' | 'participant' | 'reader' | 'operator';
  */
 export type CredentialSource = readonly Credential[] | (() => readonly Credential[]);
 
-/** Who may do what at the interface for callers and participants. By default no one may do anything. @publicApi */
+/**
+ * The callers that may use the interface for callers and participants, by role. By default no one may do anything.
+ *
+ * @publicApi
+ */
 export interface ServerAccessOptions {
   /** @default none */
   readonly callers?: CredentialSource | undefined;
@@ -43,7 +47,7 @@ export interface ServerCaller {
   readonly role: ServerRole;
 }
 
-/** Who may do what, by the tokens of each role. */
+/** The rights of each caller, by the tokens of each role. */
 export class ServerAccess {
   private readonly lists: readonly RoleList[];
 

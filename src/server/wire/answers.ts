@@ -85,7 +85,7 @@ export const rollbackOnlySchema = z
   .meta({ id: 'RollbackOnly' });
 export type RollbackOnlyAnswer = z.output<typeof rollbackOnlySchema>;
 
-/** What is known of a transaction. It is never a guess. */
+/** The known state of a transaction. It is never a guess. */
 export const knownSchema = z
   .object({
     transactionId,
@@ -108,7 +108,7 @@ export const knownSchema = z
   .meta({ id: 'KnownOutcome' });
 export type KnownAnswer = z.output<typeof knownSchema>;
 
-/** What a participant in doubt has to do. */
+/** The decision for a participant in doubt. */
 export const decisionSchema = z
   .object({
     transactionId,

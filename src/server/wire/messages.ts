@@ -64,7 +64,7 @@ const branchSchema = z
   .strictObject({ participant, payload: payload.optional(), branchId: branchId.exactOptional() })
   .meta({ id: 'CallerBranch' });
 
-/** What begins a transaction. */
+/** The request that begins a transaction. */
 export const beginSchema = z
   .strictObject({
     name: name.exactOptional(),
@@ -75,13 +75,13 @@ export const beginSchema = z
   .meta({ id: 'BeginTransaction' });
 export type BeginMessage = z.output<typeof beginSchema>;
 
-/** What runs a transaction from its start to its outcome. */
+/** The request that runs a transaction from its start to its outcome. */
 export const runSchema = beginSchema
   .extend({ branches: z.array(branchSchema).max(MAX_BRANCHES) })
   .meta({ id: 'RunTransaction' });
 export type RunMessage = z.output<typeof runSchema>;
 
-/** What adds a branch. The id is required: a repeated request then adds nothing. */
+/** The request that adds a branch. The id is required: a repeated request then adds nothing. */
 export const enlistSchema = z
   .strictObject({ participant, payload: payload.optional(), branchId })
   .meta({ id: 'EnlistBranch' });

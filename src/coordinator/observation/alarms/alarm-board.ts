@@ -18,8 +18,8 @@ export interface AlarmList {
 }
 
 /**
- * What is wrong now, for people: the conditions of the alert rules, found in this process itself, so that a dashboard shows them where
- * no Prometheus runs, and before its rules fire.
+ * The present alarms, for people: the conditions of the alert rules, found in this process itself. A dashboard can show them
+ * where no Prometheus runs, and before its rules fire.
  *
  * @publicApi
  */
@@ -52,7 +52,10 @@ export class AlarmBoard implements AlarmRegistry, OnModuleInit, OnApplicationShu
     this.sources.push(source);
   }
 
-  /** @param limit the most alarms in the list. @returns what is wrong now, the most urgent first. */
+  /**
+   * @param limit the most alarms in the list.
+   * @returns the present alarms, the most urgent first.
+   */
   list(limit: number): AlarmList {
     const { registry, parts } = this.runtime;
     const alarms = [

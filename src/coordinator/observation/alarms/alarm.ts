@@ -50,7 +50,7 @@ export type AlarmName = keyof typeof ALARM_SEVERITIES;
 
 export const ALARM_NAMES = Object.keys(ALARM_SEVERITIES) as AlarmName[];
 
-/** What an alarm counts. @publicApi */
+/** The things that an alarm counts. @publicApi */
 export type AlarmUnit = 'transactions' | 'branches' | 'messages' | 'events' | 'percent' | 'conditions';
 
 /**
@@ -66,7 +66,7 @@ export interface Alarm {
   readonly severity: AlarmSeverity;
   /** The participant, the member or the outbox; null for the coordinator itself. */
   readonly subject: string | null;
-  /** What is known of the cause, of the oldest one: an error for instance. */
+  /** The cause of the oldest of them: an error, for instance. */
   readonly cause: string | null;
   readonly count: number;
   readonly unit: AlarmUnit;
@@ -86,7 +86,7 @@ export interface AlarmRegistry {
   add(source: () => readonly Alarm[]): void;
 }
 
-/** An alarm, with what is known of it. What is left out is null. */
+/** An alarm with its known fields. Other fields are null. */
 export function alarmOf(
   name: AlarmName,
   subject: string | null,
@@ -111,7 +111,8 @@ export function alarmOf(
 const MAX_SUBJECT = 40;
 
 /**
- * @param kind what is wrong. @param cause two causes that differ only in numbers are one.
+ * @param kind the kind of problem.
+ * @param cause two causes that differ only in numbers are one.
  * @returns a short name for one problem: letters, digits, "-", "_" and "." only.
  */
 export function alarmId(kind: string, subject: string | null, cause: string | null = null): string {

@@ -9,7 +9,7 @@ import type { Growth, RecentCounts } from './recent-counts.js';
 const MINUTE_MS = 60_000;
 /** For events that are over, the time of the alert rules. */
 const EVENTS_MS = 15 * MINUTE_MS;
-/** So many members that are lost within {@link EVENTS_MS} restart again and again. */
+/** If this number of members is lost within {@link EVENTS_MS}, they restart again and again. */
 const RESTART_LOOP = 3;
 /** As the rule DtcAdoptionStuck. */
 const ADOPTION_STUCK_MS = 5 * MINUTE_MS;

@@ -8,7 +8,7 @@ const RATE_MS = 300_000;
 /** The most moments at which an event is remembered; beyond these, the second is added to the first. */
 const MAX_MOMENTS = 60;
 
-/** What only grows, at one moment. */
+/** Counters that only grow, at one moment. */
 interface Totals {
   readonly at: number;
   readonly told: number;
@@ -35,7 +35,7 @@ export interface Growth {
 /** Remembers when a counter has grown. */
 class Events {
   private readonly moments: { at: number; count: number }[] = [];
-  /** What was counted while the process started is new as well. */
+  /** Events that were counted while the process started are new as well. */
   private total = 0;
 
   note(total: number, now: number): void {
@@ -46,7 +46,7 @@ class Events {
     if (this.moments.length > MAX_MOMENTS) this.moments[0]!.count += this.moments.splice(1, 1)[0]!.count;
   }
 
-  /** @returns undefined when it has not grown for so long. What is older is forgotten. */
+  /** @returns undefined when it has not grown in that time. Older values are forgotten. */
   within(ms: number, now: number): Growth | undefined {
     while (this.moments.length > 0 && this.moments[0]!.at < now - ms) this.moments.shift();
     if (this.moments.length === 0) return undefined;
@@ -62,9 +62,7 @@ type EventName = 'orphans' | 'defects' | 'dropped' | 'lost' | 'returns' | 'passe
 /** The causes of aborts that DtcAbortRateHigh counts, beside those that were refused for now. */
 const TECHNICAL: ReadonlySet<string> = new Set(['failed', 'timed-out', 'not-recorded', 'expired']);
 
-/**
- * What the counters of this process have counted in the last minutes, as the alert rules see it. They are read at a fixed pace.
- */
+/** The growth of the counters of this process in the last minutes, as the alert rules see it. The counters are read at a fixed pace. */
 export class RecentCounts {
   private readonly totals: Totals[] = [];
   private readonly events = {

@@ -1,6 +1,6 @@
 import { DURATION_BOUNDS_US, Histogram, quantileOf } from '../../histogram.js';
 
-/** So many steps are looked back at. */
+/** The number of steps of which durations are kept. */
 const STEPS = 10;
 
 /**
@@ -10,7 +10,7 @@ const STEPS = 10;
 export class RecentDurations {
   /** The calls without an answer, in microseconds. */
   readonly unansweredUs = new Histogram(DURATION_BOUNDS_US);
-  /** What was counted at the latest steps, the oldest first. */
+  /** The counts of the latest steps, the oldest first. */
   private readonly earlier: Float64Array[] = [new Float64Array(DURATION_BOUNDS_US.length + 1)];
 
   /** @param answeredUs the calls with an answer, in microseconds. */

@@ -75,7 +75,7 @@ function surroundingsOf(headers: TraceNote): Context | undefined {
 }
 
 /**
- * Runs `work` once in a context, whatever the context manager does.
+ * Runs `work` once in a context, even if the context manager fails.
  *
  * @param failed receives the error of the context manager.
  * @returns the result of `work`.

@@ -17,7 +17,7 @@ export class TracerGuard {
   }
 
   /**
-   * Runs `work` once in a context, whatever the context manager does.
+   * Runs `work` once in a context, even if the context manager fails.
    *
    * @returns the result of `work`.
    * @throws the error of `work`.
