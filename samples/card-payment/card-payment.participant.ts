@@ -60,7 +60,7 @@ export class CardPaymentParticipant implements TransactionParticipant<CardPaymen
     });
   }
 
-  /** @throws any error after which it is not known what the provider has done: the same request is sent again. */
+  /** @throws any error after which the result at the provider is not known: the same request is sent again. */
   private async ask(step: string, branch: Branch, details?: CardPayment): Promise<Answer> {
     const reference = branchKey(branch);
     const response = await fetch(`${this.provider}/${step}`, {

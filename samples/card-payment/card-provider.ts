@@ -2,13 +2,13 @@ import { once } from 'node:events';
 import { type IncomingMessage, type Server, type ServerResponse, createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
-/** What the provider does with a request instead of what it should. */
+/** The failure of a request at the provider. */
 export type Failure =
   /** It answers 503, and does nothing. */
   | 'unavailable'
-  /** It does what it was asked, and its answer is lost. */
+  /** It carries the request out, and its answer is lost. */
   | 'answer-lost'
-  /** It does what it was asked, and never answers. */
+  /** It carries the request out, and never answers. */
   | 'no-answer';
 
 export interface Authorisation {
@@ -49,7 +49,7 @@ export class CardProvider {
     await once(this.server, 'close');
   }
 
-  /** The time of every authorisation that was not captured is over. */
+  /** Ends the time of every authorisation that was not captured. */
   lapse(): void {
     for (const one of this.authorisations.values()) if (one.state === 'authorised') one.state = 'lapsed';
   }

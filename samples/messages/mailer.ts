@@ -15,7 +15,7 @@ export class Mailer {
 
   constructor(@Inject(Pool) private readonly pool: Pool) {}
 
-  /** @returns what the relay waits for: any value says that the message is handled. */
+  /** @returns the answer that the relay waits for: any value says that the message is handled. */
   @MessagePattern('order.created')
   async write(@Payload() { id, payload }: OutboxMessage<Order>): Promise<'written' | 'known'> {
     this.received++;

@@ -3,7 +3,7 @@ import type { PoolClient } from 'pg';
 import { type Branch, Participant, type Vote, refuse } from '../../src/coordinator/index.js';
 import { PostgresParticipant } from '../../src/postgres/index.js';
 
-/** What is asked of the stock. */
+/** The payload of a branch: pieces to take from the stock. */
 interface Reservation {
   readonly sku: string;
   readonly quantity: number;

@@ -118,7 +118,7 @@ describe.each(STOCKS)('a participant that works with %s', (_name, stock) => {
   }
 });
 
-/** What each ORM does for a transaction of its own, and what that ends with. */
+/** The calls of each ORM for a transaction of its own, and the error in which each ends. */
 const TRANSACTIONS: readonly [string, object, (client: PoolClient) => Promise<unknown>][] = [
   ['Drizzle', CONTROL, (client) => drizzle({ client }).transaction((own) => own.execute(EMPTY))],
   [

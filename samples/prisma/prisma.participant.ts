@@ -4,7 +4,7 @@ import { type Branch, Participant, type Vote, refuse } from '../../src/coordinat
 import { PostgresParticipant } from '../../src/postgres/index.js';
 import { PrismaClient } from './generated/client.js';
 
-/** What is asked of the stock. */
+/** The payload of a branch: pieces to take from the stock. */
 interface Reservation {
   readonly sku: string;
   readonly quantity: number;

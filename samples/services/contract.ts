@@ -1,4 +1,4 @@
-/** What the services of the shop say to each other. All of them share this file, so the compiler checks both sides. */
+/** The messages between the services of the shop. All of them share this file, so the compiler checks both sides. */
 
 /** A product of an order. No product is named twice. */
 export interface OrderLine {

@@ -99,7 +99,7 @@ function order(key: string, customer: string, sku: string, quantity = 1): Promis
   return post('/orders', { 'Idempotency-Key': key }, { customer, lines: [{ sku, quantity }] });
 }
 
-/** What each service shows of its own data. */
+/** The data of each service, as the service shows it. */
 async function shown(sku: string, customer: string): Promise<{ onHand: unknown; balance: unknown }> {
   const [stock, account] = await Promise.all(
     [`${plans.inventory.url}/stock/${sku}`, `${plans.payment.url}/accounts/${customer}`].map(

@@ -26,7 +26,7 @@ async function open(shipping?: ScriptedParticipant): Promise<void> {
 }
 afterEach(() => shop.close());
 
-/** What the four services hold of everything that a purchase changes. */
+/** The data of the four services that a purchase changes. */
 function holdings(): object {
   return {
     monitors: shop.get(Stock, { strict: false }).level('monitor'),
@@ -76,7 +76,7 @@ describe('a shop with a fourth service', () => {
 
     const committed = results.filter(({ outcome }) => outcome.status === 'committed');
     expect(committed).toHaveLength(1);
-    // An abort is told as soon as it is decided, and what was held comes back after it.
+    // The caller is told of an abort as soon as it is decided. Held goods come back a moment later.
     await vi.waitFor(() => {
       const { balance, held } = shop.get(Accounts, { strict: false }).find('alice')!;
       expect([balance, held]).toEqual([494_010, 0]);

@@ -9,7 +9,7 @@ import {
 } from '../../src/host/index.js';
 import { serve } from './serve.js';
 
-/** Where seats are sold. While it is closed, nothing that is held can be sold. */
+/** An airline that sells seats. While it is closed, no held seat can be sold. */
 class Desk {
   isOpen = true;
 }

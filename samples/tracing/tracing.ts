@@ -3,10 +3,10 @@ import { AsyncLocalStorageContextManager } from '@opentelemetry/context-async-ho
 import { BasicTracerProvider, BatchSpanProcessor, type SpanExporter } from '@opentelemetry/sdk-trace-base';
 
 /**
- * Starts OpenTelemetry for this process. The coordinator needs no more than that: it finds what is registered here.
+ * Starts OpenTelemetry for this process. The coordinator needs no more than that: it uses the tracer that is registered here.
  *
- * @param exporter where the spans go.
- * @returns what brings the last spans to the exporter, and stops.
+ * @param exporter receives the spans.
+ * @returns a function that sends the last spans to the exporter, and stops.
  */
 export function startTracing(exporter: SpanExporter): () => Promise<void> {
   const provider = new BasicTracerProvider({ spanProcessors: [new BatchSpanProcessor(exporter)] });

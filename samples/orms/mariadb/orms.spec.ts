@@ -30,7 +30,7 @@ class StockEntity {
 
 let dataSource: DataSource;
 
-/** What takes pieces out of the stock, with each ORM, and reads what is left. */
+/** Work with each ORM: it takes pieces out of the stock, and reads the rest. */
 const ORMS: readonly [string, (connection: Connection, quantity: number) => Promise<number | undefined>][] = [
   [
     'Drizzle',
@@ -81,7 +81,7 @@ const ORMS: readonly [string, (connection: Connection, quantity: number) => Prom
 
 const CONTROL = { code: 'DTC_MARIADB_TRANSACTION_CONTROL' };
 
-/** What each does for a transaction of its own. */
+/** The calls of each ORM for a transaction of its own. */
 const TRANSACTIONS: readonly [string, (connection: Connection) => Promise<unknown>][] = [
   ['Drizzle', (connection) => drizzleOf(connection).transaction((own) => own.delete(stock))],
   ['Knex', (connection) => knex.transaction((own) => own('stock').delete(), { connection })],

@@ -15,8 +15,8 @@ export class Database implements OnModuleInit, OnApplicationShutdown {
 
   /**
    * @param url of the database.
-   * @param tables the SQL that makes what is missing. It must not wait for a row: a branch in doubt may hold it, and ends only when
-   * this service runs. A service of yours has migrations instead.
+   * @param tables the SQL that creates missing tables and rows. It must not wait for a row: a branch in doubt may hold it, and
+   * ends only when this service runs. A service of yours has migrations instead.
    */
   constructor(
     readonly url: string,

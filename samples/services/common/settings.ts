@@ -26,10 +26,10 @@ const gatewaySchema = z.object({
   ORDER_SERVICE: z.url(),
 });
 
-/** What a service with a participant has to know. */
+/** The settings of a service with a participant. */
 export type ParticipantSettings = Readonly<z.output<typeof participantSchema>>;
 
-/** What the gateway has to know. */
+/** The settings of the gateway. */
 export type GatewaySettings = Readonly<z.output<typeof gatewaySchema>>;
 
 /** @throws Error that names every variable that is missing or wrong. */

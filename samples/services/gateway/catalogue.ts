@@ -1,4 +1,4 @@
-/** What is sold, and the prices in cents. */
+/** The products on sale, and their prices in cents. */
 export const PRICES: Readonly<Record<string, number>> = {
   keyboard: 5_990,
   monitor: 24_900,

@@ -16,14 +16,14 @@ import type { Order, OrderLine } from '../contract.js';
 import { PRICES } from './catalogue.js';
 import { orderIdOf } from './order-id.js';
 
-/** Where the order service is. */
+/** The address of the order service. */
 export const ORDER_SERVICE = Symbol('ORDER_SERVICE');
 
-/** What has become of an order. */
+/** The state of an order. */
 export interface Receipt {
   readonly orderId: string;
   readonly transactionId: string;
-  /** What was paid, or given back, in cents. */
+  /** The amount that was paid, or given back, in cents. */
   readonly amount: number;
 }
 
