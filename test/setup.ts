@@ -1,5 +1,5 @@
 import 'reflect-metadata';
 import { Logger } from '@nestjs/common';
 
-// What the code under test logs is read by the tests that are about it; in all others it is noise.
+// Tests about log lines read them. In all other tests they are noise.
 Logger.overrideLogger(false);

@@ -39,7 +39,7 @@ export function callingService(
   return serviceOf(metadata, { ...memberOf(server), token: CALLER.token, carry: carryTo(origin) });
 }
 
-/** What a service carries its transactions with. */
+/** The ways in which a service carries its transactions. */
 export function carryTo(origin: string): { readonly token: string; readonly origins: readonly string[] } {
   return { token: TRAVELLER.token, origins: [origin] };
 }

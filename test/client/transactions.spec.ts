@@ -197,7 +197,7 @@ describe('A caller in another process', () => {
     const outcome = await transaction.commit();
     expect(outcome).toMatchObject({ status: 'pending', decision: 'unknown', transactionId: transaction.id });
     proxy.repair();
-    // What was sent has had its effect.
+    // The request that was sent has had its effect.
     expect((await direct.outcomeOf(transaction.id)).status).toBe('committed');
     impatient.onApplicationShutdown();
   });
@@ -408,7 +408,7 @@ describe('A caller in another process', () => {
   });
 });
 
-/** What a coordinator would answer, if it came from one. */
+/** An answer like that of a coordinator. */
 const COMMITTED = '{"status":"committed","transactionId":"c.aaaaaaaaaaaa.1.1"}';
 
 describe('A coordinator that is hostile', () => {

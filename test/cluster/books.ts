@@ -7,7 +7,7 @@ const AMOUNT = 1_000_000;
 /** The one to which the last of them may pay. */
 const ACCOUNTS_BESIDE_IT = 1;
 
-/** What the databases of the services hold, read past the members. */
+/** The contents of the databases of the services, read directly and not through the members. */
 export class Books {
   private constructor(
     readonly server: PostgresServer,
@@ -43,7 +43,7 @@ export class Books {
     return new Books(server, { stock, payment, shipping }, rows);
   }
 
-  /** @returns what does not add up. */
+  /** @returns the sums that are wrong. */
   async faults(): Promise<string[]> {
     const wrong: string[] = [];
     const all = this.rows * AMOUNT;

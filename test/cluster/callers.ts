@@ -14,7 +14,7 @@ const REFUSED_MS = 50;
 const ASK_AGAIN_MS = 150;
 /** How long a caller with a key waits for an answer until it asks another member. */
 const IMPATIENT_MS = 1_500;
-/** So often a caller with a key asks until it gives up. */
+/** How often a caller with a key asks until it gives up. */
 const MOST_REPEATS = 6;
 const WAYS: readonly Order['way'][] = ['at once', 'stepwise', 'keyed'];
 const MANNERS: readonly Manner[] = ['plain', 'plain', 'plain', 'plain', 'refused', 'one-phase', 'read-only'];
@@ -27,13 +27,13 @@ export interface Asked {
   /** The transactions that have run for it: more than one when it was run again after a conflict. */
   readonly ids: Set<string>;
   answer: Answer | undefined;
-  /** What its caller was told before, or by another member, when it had asked with its key more than once. */
+  /** The earlier answer to its caller, or the answer of another member, when it has asked with its key more than once. */
   readonly others: Answer[];
   /** The transactions that other members were asked for, as the caller had no final answer. */
   inquired: readonly string[];
-  /** What they have said. */
+  /** The answers. */
   readonly known: Map<string, 'committed' | 'aborted'>;
-  /** What was said last of those that nothing final is known of. */
+  /** The latest answers to those callers that have no final answer. */
   lastKnown: string;
 }
 
@@ -115,7 +115,7 @@ export class Callers {
     }
   }
 
-  /** Asks for an order until it is committed. What an impatient caller hears late counts as well. */
+  /** Asks for an order until it is committed. A late answer to an impatient caller counts as well. */
   private async repeatedly(asked: Asked, first: MemberProcess): Promise<Answer> {
     let member: MemberProcess | undefined = first;
     let last: Answer = { nothing: true };

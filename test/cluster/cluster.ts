@@ -11,7 +11,7 @@ const LOG = 'postgres';
 /** How long the parent waits before it starts a process again that was refused. */
 const START_AGAIN_MS = 300;
 
-/** What the processes of a cluster share. */
+/** The state that the processes of a cluster share. */
 export interface Surroundings {
   readonly log: ReplicatedServer;
   readonly books: Books;
@@ -24,9 +24,9 @@ export interface Surroundings {
 
 /** The place of one member: a process is started again when it has ended, as a platform does. */
 export class Place {
-  /** What is done to it now; undefined for nothing. */
+  /** The fault that it has now; undefined without one. */
   trouble: string | undefined;
-  /** What a process of it does that was not asked to end. */
+  /** The ends of its processes that no test asked for. */
   readonly wrong: string[] = [];
   private runs = 0;
   private current: MemberProcess | undefined;
@@ -181,7 +181,7 @@ export class Cluster {
     for (const { logProxy } of this.places) logProxy.target = { host: HOST, port: this.log.port };
   }
 
-  /** What of the log is open: decisions that have not ended, and epochs besides those of the members that are up. */
+  /** The open part of the log: decisions that have not ended, and epochs besides those of the running members. */
   async openInLog(): Promise<{
     readonly decisions: number;
     readonly epochs: number[];

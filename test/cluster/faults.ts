@@ -4,12 +4,12 @@ import type { TcpProxy } from '../support/tcp-proxy.js';
 import type { Cluster, Place } from './cluster.js';
 import { PARTICIPANTS } from './messages.js';
 
-/** What happens to one member, or to one server. */
+/** A fault of one member, or of one server. */
 export interface Fault {
   readonly kind: string;
   /** How often it is in the deck. */
   readonly cards: number;
-  /** What it needs for itself: a member that nothing else is done to, or a server. */
+  /** The target that it needs for itself: a member without another fault, or a server. */
   readonly needs: 'member' | 'log' | 'services';
   /** Whether it can be done now, besides what it needs for itself. */
   readonly isPossible?: (cluster: Cluster) => boolean;
@@ -17,7 +17,7 @@ export interface Fault {
   strike(cluster: Cluster, random: Random, place: Place): Promise<void>;
 }
 
-/** What a link carries when its answer is lost. */
+/** The statements whose answers are lost. */
 const WRITES_OF_THE_LOG = /INSERT INTO dtc_log|UPDATE dtc_log|DELETE FROM dtc_log/;
 const STEPS_OF_A_BRANCH = /PREPARE TRANSACTION|COMMIT PREPARED|ROLLBACK PREPARED/;
 const LOST_ANSWERS = 3;
@@ -146,7 +146,7 @@ async function silence(proxies: readonly TcpProxy[], forMs: number): Promise<voi
   await cut(proxies, 0);
 }
 
-/** What is sent takes effect, and the connection is cut before its answer has arrived: a few times. */
+/** A few times, a request takes effect, and the connection is cut before its answer has arrived. */
 async function loseAnswers(proxies: readonly TcpProxy[], of: RegExp, random: Random): Promise<void> {
   let lost = 0;
   for (const proxy of proxies) {

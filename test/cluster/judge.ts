@@ -1,16 +1,16 @@
 import type { Asked } from './callers.js';
 import type { Answer } from './member-process.js';
 
-/** What is known of an order, past the members. */
+/** The facts about an order, read directly from the databases. */
 export interface Found {
   /** The transactions that have changed the databases of stock, payment and shipping. */
   readonly ids: readonly (readonly string[])[];
 }
 
 /**
- * Holds what a caller was told against the databases.
+ * Compares the answer to a caller with the databases.
  *
- * @returns what is wrong.
+ * @returns the contradiction.
  */
 export function judge(asked: Asked, { ids }: Found): string[] {
   const { order, answer } = asked;
@@ -45,7 +45,7 @@ function wrongAnswer(what: string, { order, answer }: Asked, done: string | unde
   return status === 'aborted' && done !== undefined ? [`${what} is done`] : [];
 }
 
-/** What a caller with a key was told at another time. The key is free after an abort, so a later request may be done. */
+/** The answer to a caller with a key at another time. The key is free after an abort, so a later request may commit. */
 function wrongRepeat(what: string, { order }: Asked, answer: Answer, done: string | undefined): string[] {
   if (!('told' in answer) || order.manner === 'read-only') return [];
   const { status, decision, transactionId } = answer.told;
@@ -57,7 +57,7 @@ function wrongRepeat(what: string, { order }: Asked, answer: Answer, done: strin
     : [];
 }
 
-/** What members said to a caller that asked again. */
+/** The answers of members to a caller that asked again. */
 function wrongKnown(what: string, asked: Asked, done: string | undefined): string[] {
   const { order, known, inquired, lastKnown } = asked;
   const wrong: string[] = [];

@@ -6,10 +6,10 @@ import type { KnownOutcome } from '../../src/coordinator/index.js';
 import type { Command, Order, Report, Settings, Standing, Told } from './messages.js';
 
 const MAIN = fileURLToPath(new URL('./member/main.js', import.meta.url));
-/** What one process compiles the next one need not: most of a start is that. */
+/** A cache for compiled code, which is most of the time of a start: the next process need not compile it again. */
 const COMPILE_CACHE = fileURLToPath(new URL('../../compiled', import.meta.url));
 
-/** What a caller has heard: an outcome, a refusal before anything began, or nothing, because the process had ended. */
+/** The answer to a caller: an outcome, a refusal before anything began, or nothing, because the process had ended. */
 export type Answer = { readonly told: Told } | { readonly refused: string } | { readonly nothing: true };
 
 /** Members end with this process, however that ends: one that is stopped would not notice. */
@@ -26,7 +26,7 @@ export class MemberProcess {
   isOver = false;
   /** How it has ended. */
   end = '';
-  /** What it has said to people. */
+  /** The output for people. */
   output = '';
   private readonly started = Promise.withResolvers<boolean>();
   private readonly callers = new Map<number, (answer: Answer) => void>();
@@ -74,7 +74,7 @@ export class MemberProcess {
     return this.started.promise;
   }
 
-  /** @returns what the caller hears; nothing, when the process ends before. */
+  /** @returns the answer to the caller; undefined when the process ends first. */
   order(order: Order): Promise<Answer> {
     if (this.isOver) return Promise.resolve({ nothing: true });
     const number = ++this.asked;
@@ -84,7 +84,7 @@ export class MemberProcess {
     });
   }
 
-  /** @returns what this member knows of a transaction; undefined when it ends before. */
+  /** @returns this member's view of a transaction; undefined when it ends first. */
   async outcomeOf(transactionId: string): Promise<KnownOutcome | undefined> {
     return (await this.ask((number) => ({ type: 'ask', number, transactionId }))) as KnownOutcome | undefined;
   }

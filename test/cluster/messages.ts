@@ -1,6 +1,6 @@
 import type { KnownOutcome, Outcome } from '../../src/coordinator/index.js';
 
-/** What is special about an order. */
+/** The properties of an unusual order. */
 export type Manner =
   | 'plain'
   /** The payment is refused, while the others prepare. */
@@ -29,7 +29,7 @@ export type ParticipantName = (typeof PARTICIPANTS)[number];
 /** The name of the coordinator that all members have in common. */
 export const COORDINATOR = 'shop';
 
-/** What one piece costs. */
+/** The price of one piece. */
 export const PRICE = 3;
 
 /** How a member is started. */
@@ -48,7 +48,7 @@ export type Command =
   | { readonly type: 'ask'; readonly number: number; readonly transactionId: string }
   | { readonly type: 'look'; readonly number: number };
 
-/** What the caller of an order was told: an outcome, or the code of a refusal before anything began. */
+/** The answer to the caller of an order: an outcome, or the code of a refusal before anything began. */
 export type Told = Pick<Outcome, 'status' | 'transactionId'> & {
   readonly decision?: string;
   readonly reason?: string;

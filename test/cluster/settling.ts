@@ -6,17 +6,17 @@ import { PARTICIPANTS } from './messages.js';
 
 /** How long everything that was prepared may take to end, beyond the lease, as DISTRIBUTED has it. */
 const SETTLED_AFTER_LEASE_MS = 2_000;
-/** What a machine with two busy cores may be late. */
+/** The delay that a machine with two busy cores may cause. */
 export const MARGIN_MS = 5_000;
 /** After this nothing at all is open. */
 const UNRESOLVED_LIMIT_MS = 30_000;
 const POLL_MS = 50;
-/** So many transactions are asked for at every member, besides those whose callers have no final answer. */
+/** The number of transactions that are asked for at every member, besides those whose callers have no final answer. */
 const SAMPLE = 40;
 /** More files and connections than these a member has open only when it forgets to close them. */
 const MOST_OPEN_FILES = 150;
 
-/** What came of the time after the last fault. */
+/** The result of the time after the last fault. */
 export interface Settled {
   readonly wrong: readonly string[];
   /** After which time nothing was prepared any more, in milliseconds. */
@@ -56,7 +56,7 @@ export async function settle(cluster: Cluster, callers: Callers): Promise<Settle
   return { wrong, settledMs, counts, openFiles };
 }
 
-/** What is open at the members, in the log, or on its way in a session of a process that is gone. */
+/** Everything that is open: at the members, in the log, or in a session of a process that is gone. */
 async function unresolved(cluster: Cluster, endMs: number): Promise<string[]> {
   let state: unknown;
   const isResolved = await within(endMs, async () => {

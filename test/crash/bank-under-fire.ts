@@ -26,7 +26,7 @@ export class BankUnderFire {
   private current: Application | undefined;
   /** How many transfers were held against the books, by what their callers were told. */
   readonly counts = { committed: 0, aborted: 0, pending: 0, heuristic: 0, refused: 0, nothing: 0 };
-  /** What the next runs have for settings besides their own. */
+  /** The settings of the next runs, besides their own. */
   settings: Partial<Settings> = {};
 
   private constructor(
@@ -102,7 +102,7 @@ export class BankUnderFire {
     const number = ++this.transfers;
     return {
       key: `transfer-${number}`,
-      // Accounts by turns: what waits for a lock would say nothing about crashes.
+      // The accounts take turns: a transfer that waits for a lock would show nothing about crashes.
       from: accountOf(number),
       to: accountOf(number + 7),
       amount: this.random.whole(2, 9),
@@ -112,9 +112,9 @@ export class BankUnderFire {
   }
 
   /**
-   * Lets the application, or a new one, bring everything to its end, and holds it against what was told.
+   * Lets the application, or a new one, bring everything to its end, and compares the result with the answers.
    *
-   * @returns what is wrong; nothing else than an empty list will do.
+   * @returns the contradictions. Only an empty list is correct.
    */
   async reckon(): Promise<string[]> {
     const run = await this.running();

@@ -39,7 +39,7 @@ export function accountOf(number: number): string {
   return `account-${number % ACCOUNTS}`;
 }
 
-/** What the databases and the log hold, read past the application. */
+/** The contents of the databases and the log, read directly and not through the application. */
 export class Books {
   private constructor(
     private readonly server: PostgresServer,

@@ -1,7 +1,7 @@
 import type { KnownOutcome, Outcome } from '../../src/coordinator/index.js';
 import type { CrashOrder } from './application/crash-points.js';
 
-/** What is special about a transfer. */
+/** The properties of an unusual transfer. */
 export type Manner =
   | 'plain'
   /** The house refuses at once, while the others prepare. */
@@ -37,11 +37,11 @@ export interface Transfer {
   readonly to: string;
   readonly amount: number;
   readonly manner: Manner;
-  /** So many bytes more go into the commit record. */
+  /** The number of bytes that this adds to the commit record. */
   readonly bulk?: number;
 }
 
-/** What the log does to one append, once. */
+/** The fault of the log at one append. */
 export type LogFault = 'loses the acknowledgement' | 'loses the record' | 'hangs';
 
 /** How the application is started. */
@@ -81,7 +81,7 @@ export interface Condition {
   readonly restartNeeded: boolean;
 }
 
-/** What the caller of a transfer was told: an outcome, or the code of a refusal before anything began. */
+/** The answer to the caller of a transfer: an outcome, or the code of a refusal before anything began. */
 export type Told = Pick<Outcome, 'status' | 'transactionId'> & { readonly decision?: 'commit' | 'unknown' };
 
 /** From the application to the parent. */

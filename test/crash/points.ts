@@ -1,15 +1,15 @@
 import type { CrashOrder, PointName } from './application/crash-points.js';
 import type { LogFault, Manner } from './messages.js';
 
-/** What must become of a group that a kill has interrupted. `torn` destroys the end of its record, so that it is aborted. */
+/** The correct end of a group that a kill has interrupted. `torn` destroys the end of its record, so that it is aborted. */
 export type GroupEnd = 'commits' | 'aborts' | 'torn';
 
 /** A point at which the application is killed, and what it does then. */
 export interface CrashPoint {
   readonly name: string;
-  /** What is asked for, all at once. */
+  /** The transfers that are asked for, all at once. */
   readonly transfers: readonly Manner[];
-  /** What the log does to the first append. */
+  /** The fault of the log at the first append. */
   readonly fault?: LogFault;
   /** Whether the application is told to end meanwhile. */
   readonly ending?: boolean;

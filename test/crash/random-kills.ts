@@ -11,7 +11,7 @@ const RECOVERY_MS = 1_500;
 /**
  * Kills the application at a random moment: under load, and sometimes the next run as well, while it starts and recovers.
  *
- * @returns what is wrong.
+ * @returns the contradictions.
  */
 export async function killAtRandom(bank: BankUnderFire, random: Random): Promise<string[]> {
   const run = await bank.running();

@@ -10,10 +10,10 @@ export const PATIENCE_MS = 60_000;
 const MAIN = 'build/crash/test/crash/application/main.js';
 const ROOT = new URL(import.meta.url).pathname.includes('/build/crash/') ? '../../../../' : '../../';
 const PROJECT = fileURLToPath(new URL(ROOT, import.meta.url));
-/** What a run compiles the next one need not: most of a start is that. */
+/** A cache for compiled code, which is most of the time of a start: the next run need not compile it again. */
 const COMPILE_CACHE = `${PROJECT}build/crash/compiled`;
 
-/** What a caller has heard: an outcome, a refusal before anything began, or nothing, because the process had ended. */
+/** The answer to a caller: an outcome, a refusal before anything began, or nothing, because the process had ended. */
 export type Answer = { readonly told: Told } | { readonly refused: string } | { readonly nothing: true };
 
 /** How the process has ended. */
@@ -27,7 +27,7 @@ export class Run {
   /** Resolves when the process is gone, and everything that it has said was heard. */
   readonly ended: Promise<End>;
   isOver = false;
-  /** What the application says in its distress; for the report of a failure. */
+  /** The last output of the application, for the report of a failure. */
   distress = '';
   private readonly waiting = new Map<string, (answer: Answer) => void>();
   private readonly started = Promise.withResolvers<void>();
@@ -98,7 +98,7 @@ export class Run {
     return Promise.race([promise, this.ended.then(() => undefined)]);
   }
 
-  /** @returns what the application knows of these transactions; undefined when it has ended instead. */
+  /** @returns the application's view of these transactions; undefined when it has ended instead. */
   async outcomesOf(ids: readonly string[]): Promise<readonly string[] | undefined> {
     if (this.isOver) return undefined;
     this.known = Promise.withResolvers();

@@ -2,7 +2,7 @@ import { type MariaDbDatabase, MariaDbServer, hasMariaDb } from '../support/mari
 
 const PIECES = 100_000;
 
-/** What the database in MariaDB holds, read past the application. */
+/** The contents of the database in MariaDB, read directly and not through the application. */
 export class StockBooks {
   private constructor(
     readonly server: MariaDbServer,

@@ -23,7 +23,7 @@ afterEach(() => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-/** @param program what the process does. */
+/** @param program the source of the process. */
 function planned(name: string, program: string): ProcessPlan {
   const file = join(folder, `${name}.mjs`);
   writeFileSync(file, program);

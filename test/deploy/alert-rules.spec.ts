@@ -251,7 +251,7 @@ describe.skipIf(isMissing)('The alert rules in Prometheus', () => {
   const folder = mkdtempSync(join(tmpdir(), 'dtc-rules-'));
   afterAll(() => rmSync(folder, { recursive: true }));
 
-  /** @returns what promtool says of tests that fail; nothing when all pass. */
+  /** @returns the report of promtool about tests that fail; nothing when all pass. */
   function failuresOf(...tests: readonly object[]): string {
     const file = join(folder, 'tests.yml');
     writeFileSync(file, stringify({ rule_files: [RULES], evaluation_interval: '1m', tests }));

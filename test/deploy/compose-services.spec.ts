@@ -61,7 +61,7 @@ describe('The compose file of the services', () => {
 
   const secret = (name: string): string => readFileSync(join(folder, name), 'utf8').trim();
 
-  /** @returns what a program is told in its container, with its secrets in a folder of this machine. */
+  /** @returns the environment of a program in its container, with its secrets in a folder of this machine. */
   function environmentOf(service: Service): Record<string, string> {
     const mounts = mountsOf(service);
     const told = Object.entries(service.environment).map(([name, value]) => {

@@ -65,7 +65,7 @@ function instructionsOf(text: string): { word: string; rest: string }[] {
     .map((line) => ({ word: line.slice(0, line.indexOf(' ')), rest: line.slice(line.indexOf(' ') + 1) }));
 }
 
-/** @returns what follows this word in the stage that becomes the image. */
+/** @returns the text after this word in the stage that becomes the image. */
 function inImage(word: string, of = instructions): string[] {
   const start = of.findLastIndex((instruction) => instruction.word === 'FROM');
   return of
@@ -391,7 +391,7 @@ describe('The secrets of the compose file', () => {
     return readFileSync(join(folder, name), 'utf8').trim();
   }
 
-  /** @returns what the application is told in its container, with its secrets in a folder of this machine. */
+  /** @returns the environment of the application in its container, with its secrets in a folder of this machine. */
   function inContainer(secrets: string, suffix = ''): Configuration {
     const told = Object.entries(app.environment!).map(([name, value]) => {
       const text = String(value);

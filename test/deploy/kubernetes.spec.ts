@@ -113,7 +113,7 @@ async function modelOf(manifest: Manifest): Promise<{ validate: () => void }> {
   return new module[manifest.kind]!(manifest);
 }
 
-/** @returns what the types of the models say against manifests: fields that do not exist, which the schemas allow. */
+/** @returns the complaints of the types of the models about manifests: fields that do not exist, which the schemas allow. */
 function wrongFieldsIn(manifests: readonly Manifest[]): string[] {
   const name = join(ROOT, 'manifests.ts');
   const lines = manifests.flatMap((manifest, index) => [

@@ -54,7 +54,7 @@ const dashboards = readdirSync(join(root, 'deploy/grafana/dashboards')).map((fil
 ]);
 const panels = dashboards.flatMap(([, dashboard]) => dashboard.panels);
 
-/** What Prometheus itself adds to every series. */
+/** The labels that Prometheus itself adds to every series. */
 const OWN_LABELS = ['job', 'instance'];
 const OWN_METRICS: Readonly<Record<string, readonly string[]>> = { up: [], process_start_time_seconds: [] };
 /** The words of PromQL that stand where a metric may. */
@@ -108,7 +108,7 @@ function read(expression: string): { readonly selectors: Selector[]; readonly gr
   return { selectors, groupedBy };
 }
 
-/** @returns what an expression says that no scrape would ever have. */
+/** @returns the names in an expression that no scrape would ever have. */
 function mistakesIn(expression: string, values: ReadonlyMap<string, ReadonlySet<string>>): string[] {
   const { selectors, groupedBy } = read(expression);
   if (selectors.length === 0) return ['it asks for no metric'];

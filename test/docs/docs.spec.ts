@@ -28,7 +28,7 @@ function stateTable(): string {
   return ['| state | next |', '| --- | --- |', ...rows].join('\n');
 }
 
-/** What is made from the code: where it stands, between two comments with the marker. */
+/** The texts that are made from the code, each between two comments with its marker. */
 const MADE = [
   { file: 'docs/design.md', marker: 'states', make: stateTable },
   {

@@ -5,7 +5,7 @@ import { WRITTEN } from '../../scripts/package/texts.js';
 const ROOT = join(import.meta.dirname, '../..');
 const FOLDERS = ['docs', 'deploy', 'bench', 'packages', 'samples', 'site', 'test'];
 const NOT_OURS = new Set(['node_modules', 'dist', 'build']);
-/** What is generated: the reference, the reports of the public types, and the copies that the build of the package makes. */
+/** Generated files: the reference, the reports of the public types, and the copies that the build of the package makes. */
 const GENERATED = new Set([
   'site/reference',
   ...['api', ...WRITTEN].map((name) => join('packages/nestjs-dtc', name)),

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 
 const SOURCES = join(import.meta.dirname, '../../src');
 
-/** @returns every error code that the code has, each once: what is quoted and begins with `DTC_`. */
+/** @returns every error code in the code, each once: the quoted texts that begin with `DTC_`. */
 export function errorCodes(): string[] {
   const texts = readdirSync(SOURCES, { recursive: true, encoding: 'utf8' })
     .filter((file) => file.endsWith('.ts') && !file.endsWith('.spec.ts'))

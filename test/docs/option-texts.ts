@@ -8,7 +8,7 @@ const WIDTH = 110;
 type Schema = z.ZodObject<Record<string, z.ZodType>>;
 type Column = 'default' | 'limits';
 
-/** What is known of an option, from its schema alone. */
+/** The facts about an option, from its schema alone. */
 interface Option {
   readonly name: string;
   readonly text: string;

@@ -42,7 +42,7 @@ const sections = text
 const paragraphs = sections.flatMap((section) => section.paragraphs);
 const names = paragraphs.flatMap(({ heading }) => heading.split(', '));
 
-/** @returns what a heading is linked by, as the usual renderers make it. */
+/** @returns the anchor of a heading, as the usual renderers make it. */
 function anchorOf(heading: string): string {
   return heading
     .toLowerCase()

@@ -7,7 +7,7 @@ import { addressOf, anchorOf, linksOfPages, tagsAsText } from '../../site/.vitep
 import { DOCUMENTS } from './documents.js';
 
 const ROOT = join(import.meta.dirname, '../..');
-/** What the site leaves out: the page of the registry, and what belongs to tests. The first page has no entry. */
+/** The pages that the site leaves out: the page of the registry, and those of tests. The first page has no entry. */
 const LEFT_OUT = /^(packages|test)\/|^site\/index\.md$/;
 
 /** @returns the HTML of a text that stands in the document with this path. */

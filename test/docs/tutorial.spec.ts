@@ -53,7 +53,7 @@ describe('the tutorial', () => {
     symlinkSync(join(ROOT, 'node_modules', name), path, 'dir');
   }
 
-  /** Where the library is found as a package, and not as a link: what it imports is looked for beside it. */
+  /** Puts the library where it is found as a package, and not as a link: Node then looks for its imports beside it. */
   function buildLibrary(target: string): void {
     mkdirSync(target, { recursive: true });
     cpSync(join(LIBRARY, 'package.json'), join(target, 'package.json'));

@@ -4,7 +4,7 @@ import { postgres } from '../support/storages.js';
 
 const ORDERS = 200;
 
-/** The machine may be busy with other things: what is tried is how orders get into each other's way, not how fast they are. */
+/** The machine may be busy with other work, so these tests do not measure speed. They try orders that conflict. */
 const PATIENCE = {
   DTC_TIMEOUT_MS: '40000',
   DTC_PREPARE_TIMEOUT_MS: '20000',

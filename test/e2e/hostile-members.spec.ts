@@ -270,7 +270,7 @@ describe('A call between members', () => {
       // Each question was one call, and no answer has led to a call of another. The list asks the mistaken member.
       expect(forged.calls.length).toBe(before + 3);
       expect(one.calls.length).toBe(callsOfOne + 1);
-      // What three answers may have, and what is on its way in between.
+      // Room for three answers, and for the bytes on the way between them.
       expect(sentBytes).toBeLessThan(3 * 16 * 1024 * 1024);
     },
   );

@@ -52,7 +52,7 @@ async function stalledAt(member: HttpMember): Promise<string> {
 }
 
 describe('Any member', () => {
-  // Its clock stands still, so no lease expires: who is gone is what the test says.
+  // Its clock stands still, so no lease expires: the test says which members are gone.
   const store = new SharedMemoryStore();
   let one: HttpMember;
   let two: HttpMember;

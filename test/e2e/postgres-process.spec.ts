@@ -53,7 +53,7 @@ function signalGroup({ child }: Run, signal: NodeJS.Signals = 'SIGINT'): void {
   process.kill(-child.pid!, signal);
 }
 
-/** Asks until the outcome is known. What may have been done is asked for again with its key. */
+/** Asks until the outcome is known. A request that may have been carried out is sent again with its key. */
 async function untilKnown(client: TransactionManager, key: string): Promise<Outcome> {
   const branches = ['stock', 'payment'].map((name) => branch(name, { amount: 1, key }));
   for (;;) {
@@ -154,7 +154,7 @@ describe('The application that brings its own PostgreSQL', () => {
 
   beforeEach(async () => {
     folder = await mkdtemp(join(tmpdir(), 'shop-'));
-    // As root, the server runs as another user, who has to get there.
+    // As root, the server runs as another user, which must be able to enter the folder.
     await chmod(folder, 0o755);
   });
 
@@ -404,7 +404,7 @@ describe('The application whose decisions are in PostgreSQL', () => {
     }
     await until('nothing is prepared', async () => (await shop.prepared()) === 0);
     expect(await shop.spent()).toBe(keys.length * 5_990);
-    // What was under way may have ended before its epoch is adopted.
+    // Transactions under way may have ended before their epoch is adopted.
     await until('the epoch of the killed one is adopted', async () => {
       const dead = 'SELECT FROM dtc_log.epochs WHERE epoch = 1 AND fenced_by IS NOT NULL';
       return (await server.query('decisions', dead)).rows.length === 1;

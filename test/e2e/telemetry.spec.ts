@@ -13,7 +13,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 const ROOT = join(import.meta.dirname, '../..');
 const BUILT = join(ROOT, 'build/telemetry/out/build/telemetry');
 const MINUTE_MS = 60_000;
-/** What OTLP calls the kind of a span. */
+/** The kinds of spans in OTLP. */
 const SERVER = 2;
 
 /** A span as OTLP has it in JSON, with the name of its service. */

@@ -31,7 +31,7 @@ function two(first: ParticipantScript = {}, second: ParticipantScript = {}) {
   return { ...coordinator, ...participants, run };
 }
 
-/** @returns what a promise was resolved with by now. */
+/** @returns the value with which a promise was resolved by now. */
 async function answerSoFar<T>(promise: Promise<T>): Promise<T | 'none'> {
   await settled();
   return Promise.race([promise, Promise.resolve('none' as const)]);
@@ -181,7 +181,7 @@ describe('A request that met another transaction', () => {
       await settled();
       if (moment === 'its deadline') await clock.advance(510);
       if (moment === 'the shutdown') runtime.reruns.close();
-      // What the third does is not known yet.
+      // The vote of the third is not known yet.
       expect(await answerSoFar(running)).toMatchObject({
         status: 'heuristic',
         decision: 'abort',

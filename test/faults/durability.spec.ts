@@ -147,7 +147,7 @@ describe('A log that takes no records', () => {
     const refused = transactions.run({ branches: [branch('stock', 1)] });
     await expect(refused).rejects.toThrow(LogUnavailableError);
     await expect(refused).rejects.toMatchObject({ code: 'DTC_LOG_UNAVAILABLE' });
-    // What the log says may name files and hosts, and the message reaches clients.
+    // The error of the log may name files and hosts, and the message reaches clients.
     await expect(refused).rejects.toMatchObject({ problem: 'no space left' });
     await expect(refused).rejects.not.toThrow('no space left');
     expect(runtime.admission.isOpen).toBe(false);

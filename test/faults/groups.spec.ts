@@ -14,7 +14,7 @@ let folders = 0;
 
 afterAll(remove);
 
-/** What a coordinator has left behind that ended with a group of two under way. */
+/** The state that a coordinator has left when it ended with a group of two under way. */
 interface Remains {
   readonly one: Stock;
   readonly two: Stock;

@@ -649,7 +649,7 @@ describe('The slots of a database server', () => {
       await cluster.advance(LEASE_MS + 2_000);
     }
     expect(members.list.filter(({ isFenced }) => isFenced)).toHaveLength(4);
-    // What may be prepared out of reach counts for no more than the two that live.
+    // Branches that may be prepared out of reach count for no more than the two that live.
     expect([here.most, there.most]).toEqual([6, 3]);
 
     cluster.outOfReach.clear();

@@ -546,7 +546,7 @@ describe('The limit of a server that runs short', () => {
   it('falls by a fifth of the branches in progress, at most ten times a second, and never below one', async () => {
     const { run, clock, limit } = await setUp({ prepare: SHORT }, {}, many);
     await Promise.all(Array.from({ length: 20 }, () => run()));
-    // Forty were under way; what was done since has let one or two more in.
+    // Forty were under way. Their progress since has let one or two more in.
     expect(limit()).toBeGreaterThanOrEqual(32);
     expect(limit()).toBeLessThan(35);
     for (let number = 0; number < 20; number++) {
@@ -639,7 +639,7 @@ describe('The limit of a server that runs short', () => {
 });
 
 describe('A server with slots that are not ours', () => {
-  /** @param inUse what the server says each time it is asked. */
+  /** @param inUse the answer of the server each time it is asked. */
   async function withOthers(...inUse: (number | Error)[]) {
     const answers = { asked: 0, says: inUse };
     const capacity = (): ParticipantCapacity => {

@@ -81,7 +81,7 @@ class Shop {
     );
   }
 
-  /** What was broken works again, and whatever is to happen happens. */
+  /** All faults end, and the coordinator finishes everything that is due. */
   async recovers(): Promise<void> {
     this.warehouse.broken = undefined;
     for (let pass = 0; pass < 6; pass++) {

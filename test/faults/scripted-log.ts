@@ -2,7 +2,7 @@ import type { CommitDecision, LogClaim } from '../../src/coordinator/index.js';
 import { claimOf } from '../support/identity.js';
 import { PartialLog } from '../support/partial-log.js';
 
-/** What a scripted log does instead of what it should. */
+/** The fault of a scripted log. */
 export interface LogScript {
   /** @param write puts the record where it belongs. */
   readonly append?: (write: () => void) => void | Promise<void>;
@@ -10,7 +10,7 @@ export interface LogScript {
   readonly lookUp?: (isRecorded: boolean, turn: number) => Promise<'recorded' | 'absent' | 'fenced'>;
   readonly end?: () => Promise<void>;
   readonly check?: () => Promise<void>;
-  /** What an earlier run has left behind. */
+  /** The records that an earlier run has left. */
   readonly claim?: LogClaim;
 }
 

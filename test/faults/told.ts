@@ -1,6 +1,6 @@
 import type { Outcome } from '../../src/coordinator/index.js';
 
-/** What a caller has been told so far: `outcome` is undefined while it waits. */
+/** The answer to a caller so far: `outcome` is undefined while it waits. */
 export interface Told {
   outcome: Outcome | undefined;
   error: unknown;

@@ -69,7 +69,7 @@ export class Narrator implements TransactionObserver {
   }
 }
 
-/** @returns what a caller was told, in words. */
+/** @returns the answer to a caller, in words. */
 export function outcomeInWords(outcome: Outcome): string {
   switch (outcome.status) {
     case 'committed':
@@ -88,7 +88,7 @@ export function outcomeInWords(outcome: Outcome): string {
   }
 }
 
-/** @returns a transaction as an operator sees it, line by line: who, and what of it. */
+/** @returns a transaction as an operator sees it, line by line. */
 export function viewInWords(view: TransactionView): [who: string, what: string][] {
   const { state, stalled, heuristic, branches } = view;
   const flags = [stalled ? 'stalled' : '', heuristic === null ? '' : `heuristic ${heuristic}`].filter(

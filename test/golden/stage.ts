@@ -82,7 +82,7 @@ export class Stage {
     });
   }
 
-  /** Asks the transaction that was begun last. What it refuses is written down. */
+  /** Calls the transaction that was begun last. Its refusal is written down. */
   ask(what: string, question: (transaction: Transaction) => Promise<Outcome> | string | void): void {
     const { handle } = this;
     if (handle === undefined) throw new Error(`There is no transaction to ${what}.`);
@@ -139,7 +139,7 @@ export class Stage {
   }
 }
 
-/** What a participant is asked to do. It says so when it is called without. */
+/** The payload of a participant. The transcript says when a call has none. */
 export function workFor(participant: string): string {
   return `work for ${participant}`;
 }

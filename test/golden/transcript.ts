@@ -7,7 +7,7 @@
  * - The indented lines below an input are what it brought about. They are made by the replay.
  */
 export interface Transcript {
-  /** What the stage needs to know, by its word. */
+  /** The settings of the stage, by their words. */
   readonly settings: ReadonlyMap<string, string>;
   /** Every line of an author, in order; the replay's own lines are left out. */
   readonly script: readonly string[];

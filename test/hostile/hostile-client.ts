@@ -54,7 +54,11 @@ export class HostileClient {
     return promise;
   }
 
-  /** Opens connections and sends only the start of a request on each. @returns what closes them. */
+  /**
+   * Opens connections and sends only the start of a request on each.
+   *
+   * @returns a function that closes them.
+   */
   stall(beginnings: readonly string[], times: number): () => void {
     const sockets = Array.from({ length: times }, (_, index) => {
       const socket = connect(this.port, '127.0.0.1', () =>

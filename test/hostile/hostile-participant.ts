@@ -40,7 +40,7 @@ function lines(calls: readonly Call[], line: (call: Call, id: number) => unknown
   return calls.map((call, id) => `${JSON.stringify(line(call, id))}\n`).join('');
 }
 
-/** What one message is answered. */
+/** The answer to one message. */
 interface Trick {
   /** How often it is played, beside the others. */
   readonly weight: number;

@@ -10,7 +10,7 @@ export interface HostileRequest {
 
 const METHODS = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'HEAD', 'TRACE', 'PROPFIND'] as const;
 
-/** What ids, names and filters are made of here. */
+/** The parts of which ids, names and filters are made here. */
 const FRAGMENTS = [
   '',
   '.',
@@ -224,7 +224,7 @@ export class HostileRequests {
   }
 }
 
-/** What an operator cannot give as the reason for anything. */
+/** Values that an operator cannot give as a reason. */
 function isNoReason(value: unknown): boolean {
   return typeof value !== 'string' || value.trim() === '' || value.length > 300;
 }

@@ -66,7 +66,11 @@ async function everything(): Promise<unknown> {
   };
 }
 
-/** Sends many, so many at once. @returns how often each status came. */
+/**
+ * Sends many requests, a limited number at the same time.
+ *
+ * @returns how often each status came.
+ */
 async function count(times: number, send: (index: number) => Promise<number>): Promise<Map<number, number>> {
   const statuses = new Map<number, number>();
   let next = 0;
@@ -112,7 +116,7 @@ describe('The application, under load', () => {
     const [statuses] = (await told) as [Record<string, number>];
     expect(Object.keys(statuses).filter((status) => !['201', '409'].includes(status))).toEqual([]);
     expect(statuses['201']).toBeGreaterThan(0);
-    // What the load has bought is all that was sold.
+    // Only the load has bought goods.
     expect((await get('/inventory/usb-cable'))['onHand']).toBe(stockBefore - statuses['201']!);
     expect(await everything()).toEqual(before);
     expect((await fetch(`${url}/health/ready`)).status).toBe(200);

@@ -25,7 +25,7 @@ const ANSWERS =
 const AT_ONCE = 48;
 const TIMEOUT_MS = 60_000 + 5 * ANSWERS;
 const MEGABYTE = 1_048_576;
-/** What is kept of finished transactions is bounded, and is there after this many. */
+/** The memory for finished transactions is limited, and is used up after this many. */
 const WARM_UP = 0.2;
 // oxlint-disable-next-line no-control-regex -- they are what is looked for
 const CONTROL = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/;
@@ -90,7 +90,7 @@ describe(`A coordinator with a hostile participant (seed ${SEED})`, () => {
     Logger.overrideLogger(false);
   });
 
-  /** What the log has is looked at and dropped, so that it does not count as memory of the coordinator. */
+  /** The records of the log are checked and dropped, so that they do not count as memory of the coordinator. */
   function readLog(): void {
     controls += log.entries.splice(0).filter(({ message }) => CONTROL.test(String(message))).length;
   }

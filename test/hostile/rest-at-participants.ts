@@ -60,7 +60,7 @@ const UNCLEAR: readonly Trick[] = [
   () => '',
 ];
 
-/** What a participant that is not there says of the place where it is now. None may be called. */
+/** The address that an absent participant gives as its new place. None may be called. */
 const MOVED: readonly Trick[] = [
   ({ trap }) =>
     answer('200 OK', '', `Link: <${trap}/p>; rel="participant", <${trap}/t>; rel="terminator"\r\n`),
@@ -184,7 +184,7 @@ function orderOf(resource: string, body: string): string {
       : 'rollback';
 }
 
-/** What is no whole answer of HTTP ends with the connection. */
+/** An answer that is no complete HTTP ends with the connection. */
 function write(socket: Socket, bytes: string): void {
   const [head = '', body] = bytes.split('\r\n\r\n', 2);
   const isWhole = body !== undefined && head.endsWith(`\r\nContent-Length: ${Buffer.byteLength(body)}`);

@@ -23,7 +23,7 @@ interface Order {
   readonly sku: string;
 }
 
-/** What a method waits for, so that another call comes meanwhile. */
+/** A promise for which a method waits, so that another call comes meanwhile. */
 let gate: Promise<void> = Promise.resolve();
 
 @Injectable()

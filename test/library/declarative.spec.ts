@@ -238,7 +238,7 @@ function register(name: string, script: ParticipantScript = {}): ScriptedPartici
   return participant;
 }
 
-/** @returns what a call is rejected with. */
+/** @returns the error with which a call is rejected. */
 async function rejectionOf(call: Promise<unknown>): Promise<unknown> {
   try {
     await call;
@@ -538,7 +538,7 @@ describe('Propagation', () => {
     ['not-supported', 'none', 'none'],
   ];
 
-  /** What a method with this propagation finds, called here. */
+  /** The transaction that a method with this propagation finds when it is called here. */
   async function found(propagation: Propagation): Promise<Found> {
     const outer = await works.current();
     try {

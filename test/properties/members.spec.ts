@@ -8,7 +8,7 @@ const SEED = 20_261_128;
 const RUNS = 60;
 const NAMES = ['order', 'stock', 'payment'] as const;
 
-/** What happens to the members, in this order. */
+/** The faults of the members, in this order. */
 type Event =
   | { readonly kind: 'run'; readonly member: number; readonly branches: number }
   | { readonly kind: 'kill' | 'pause' | 'resume' | 'fence'; readonly member: number }
@@ -64,7 +64,7 @@ const behaviour = fc.constantFrom(
   'slow',
 );
 
-/** Members, what was told by them, and what happens. */
+/** Members, their answers, and their faults. */
 class Story {
   readonly cluster: Cluster;
   readonly told: Outcome[] = [];

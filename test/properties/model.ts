@@ -17,7 +17,7 @@ const COMPLETION_WAIT_MS = 600;
 const STEP_MS = 100;
 const MAX_BRANCHES = 4;
 
-/** What the model knows of one branch. */
+/** The knowledge of the model about one branch. */
 interface BranchModel {
   /** Whether prepare was sent and not answered. */
   isAsked: boolean;

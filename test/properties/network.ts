@@ -10,7 +10,7 @@ import {
 import type { Clock } from '../../src/coordinator/index.js';
 import { PartialLog } from '../support/partial-log.js';
 
-/** What may happen to a call on its way. `lost` ones fail when the network heals: a broken connection is noticed. */
+/** The fate of a call on its way. `lost` ones fail when the network heals: a broken connection is noticed. */
 export const FAULTS = ['none', 'lost', 'reply lost', 'fails', 'fails after its effect', 'repeated'] as const;
 export type Fault = (typeof FAULTS)[number];
 
@@ -71,7 +71,7 @@ export class Network {
   }
 }
 
-/** What a participant at the other end of the network has really done for one transaction. */
+/** The real effects of a participant at the other end of the network for one transaction. */
 export interface Ledger {
   vote: Vote | 'none';
   held: number;

@@ -51,7 +51,7 @@ function* orders<T>(things: readonly T[]): Generator<T[]> {
   }
 }
 
-/** What arrives: the answer of the branch with this index, or the time-out of prepare. */
+/** The event: the answer of the branch with this index, or the time-out of prepare. */
 type Arrival = number | 'time-out';
 
 interface Case {

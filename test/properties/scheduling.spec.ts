@@ -40,7 +40,7 @@ const scenario = fc.record({
 });
 type Scenario = typeof scenario extends fc.Arbitrary<infer T> ? T : never;
 
-/** Starts the transaction as its caller does; what the caller does later is a task of the scheduler. */
+/** Starts the transaction as its caller does. Later actions of the caller are tasks of the scheduler. */
 function start(
   { transactions }: TestCoordinator<SteppedClock>,
   { branches, caller }: Scenario,
@@ -151,7 +151,7 @@ describe('The asynchronous code under every order of messages and timers', () =>
       const needsRecord = remotes.some((remote) => remote.ledgerOf(transactionId).vote === 'commit');
       expect(log.records.has(transactionId)).toBe(isCommit && needsRecord);
       expect([...log.ended]).toEqual([...log.records]);
-      // What the caller was told is true.
+      // The answer to the caller is true.
       if (outcome.status === 'pending') {
         if (outcome.decision === 'commit') expect(view.state).toBe('COMMITTED');
         witnesses.pending++;

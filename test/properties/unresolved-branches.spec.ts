@@ -110,7 +110,7 @@ class History {
   }
 }
 
-/** What the registry answers, and the same counted from every transaction that it knows. */
+/** The answer of the registry, and the same count from every transaction that it knows. */
 function counts({ participants, runtime: { registry } }: TestCoordinator): {
   readonly answered: object;
   readonly recounted: object;

@@ -152,7 +152,7 @@ function votersOf(transaction: ProtocolTransaction): BranchSet {
   return hasLastResource(transaction) ? all & ~only(transaction.decider) : all;
 }
 
-/** What holds in every state that can be reached. */
+/** The properties that hold in every reachable state. */
 function checkState(transaction: ProtocolTransaction): void {
   const { state, told, yes, readOnly, refused, awaiting, open, stalled } = transaction;
   const heuristics = transaction.against | transaction.mixed | transaction.hazard;

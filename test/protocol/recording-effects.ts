@@ -15,7 +15,7 @@ const TOLD = ['nothing', 'committed', 'aborted', 'pending', 'heuristic'] as cons
 export class RecordingEffects implements ProtocolEffects<ProtocolTransaction> {
   private lines: string[] = [];
 
-  /** @returns what was asked for since the last time. */
+  /** @returns the effects since the last call. */
   take(): string[] {
     const { lines } = this;
     this.lines = [];
@@ -88,7 +88,7 @@ export function activeWithLast(size: number): ProtocolTransaction {
   return transaction;
 }
 
-/** @returns a transaction whose branches have all been asked to prepare; what that took is not in the record. */
+/** @returns a transaction whose branches have all been asked to prepare. The record does not have these effects. */
 export function preparingWith(size: number, effects: RecordingEffects): ProtocolTransaction {
   const transaction = activeWith(size);
   requestCommit(transaction, LOG_DECIDES, effects);

@@ -58,7 +58,7 @@ describe('A network that loses, repeats, delays, cuts and reorders', () => {
     proxy.rule = () => 'pass';
     delete stock.scripts.prepare;
     await proxy.quiet();
-    // Whatever has happened: both have the money, or neither.
+    // In every case both have the money, or neither.
     await expect.poll(() => [stock.prepared.size, payment.prepared.size]).toEqual([0, 0]);
     expect(stock.balance - balances[0]).toBe(payment.balance - balances[1]);
   });

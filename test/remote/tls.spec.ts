@@ -41,7 +41,7 @@ const GREETING = {
   maxTimeoutMs: 1_000,
 };
 
-/** What each hop is answered, by the end of its path. */
+/** The answers of each hop, by the end of its path. */
 const ANSWERS: readonly (readonly [end: string, type: string, body: unknown])[] = [
   ['/participants/calls', 'application/x-ndjson', { id: 0, kind: 'done' }],
   ['/dtc', 'application/json', GREETING],

@@ -13,7 +13,7 @@ interface Told {
 /** A status code, one with a body, one that comes later, or what is no answer: the connection is cut, or nothing comes. */
 export type Answer = number | 'cut' | 'hang' | Told | (() => Promise<number | 'cut'>);
 
-/** What the coordinator asks of a participant. */
+/** A request of the coordinator to the participant. */
 export type Order = 'prepare' | 'commit' | 'rollback' | 'one-phase' | 'forget' | 'links';
 
 export interface Call {
@@ -33,7 +33,7 @@ const ORDER_OF_BODY: Readonly<Record<string, Order>> = {
 /** A participant over HTTP. By default it agrees to everything, as the draft says. */
 export class TestParticipant {
   readonly calls: Call[] = [];
-  /** What it answers, call by call. The last answer stays. */
+  /** Its answers, call by call. The last answer stays. */
   script: Partial<Record<Order, readonly Answer[]>> = {};
 
   constructor(
@@ -76,7 +76,7 @@ function orderOf(method: string, resource: string, body: string): Order | undefi
 /** A volatile participant over HTTP. */
 export class TestVolatile {
   readonly bodies: string[] = [];
-  /** What it answers, call by call. */
+  /** Its answers, call by call. */
   answers: readonly Answer[] = [];
 
   constructor(readonly url: string) {}

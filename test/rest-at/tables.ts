@@ -848,7 +848,7 @@ const PARTICIPANT_SIDE: readonly Row[] = [
   ],
 ];
 
-/** What implementations of the draft do in different ways, and how the coordinator does it. */
+/** Points in which implementations of the draft differ, and the choice of the coordinator. */
 const DIFFERENCES: readonly Row[] = [
   [
     'a commit without participants commits',

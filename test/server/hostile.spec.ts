@@ -238,7 +238,7 @@ describe('A hostile caller', () => {
         ],
         providers: [{ provide: APP_FILTER, useClass: ProblemFilter }],
       },
-      // As the application configures it: what no route and no filter sees is a problem as well.
+      // As the application configures it: a request that no route and no filter sees is answered with a problem as well.
       (module) => module.createNestApplication(createHttpAdapter(), APPLICATION_OPTIONS),
     );
   });

@@ -1,7 +1,7 @@
 import type { HeuristicKind } from '../../src/coordinator/index.js';
 import type { Judge } from './judge.js';
 
-/** What a branch is asked to do: to move money, or only to look. Both sides of a transfer add up to nothing. */
+/** The payload of a branch: to move money, or only to look. Both sides of a transfer add up to 0. */
 export interface Transfer {
   readonly amount: number;
   readonly readOnly: boolean;
@@ -9,16 +9,16 @@ export interface Transfer {
 
 export type EntryState = 'none' | 'prepared' | 'committed' | 'undone' | 'read-only' | 'refused';
 
-/** One line of the books: what was really done for one branch. It is the marker by which the branch is found again. */
+/** One line of the books: the real effect of one branch. It is the marker by which the branch is found again. */
 export class Entry {
   state: EntryState = 'none';
   /** The vote that left the participant; a throw or garbage is none. */
   vote: 'commit' | 'read-only' | undefined;
   /** Until when its vote for commit holds, in virtual time; undefined if the vote does not expire. */
   validUntil: number | undefined;
-  /** What the participant says of a branch that it ended of its own accord. */
+  /** The report of the participant about a branch that it ended on its own. */
   heuristic: HeuristicKind | undefined;
-  /** Of a group: what was done for each member, in their order. */
+  /** Of a group: the work for each member, in their order. */
   members: readonly Entry[] = [];
   /** Of what was done for a member: the entry of its group. */
   group: Entry | undefined;
@@ -73,7 +73,7 @@ export class Account {
     return true;
   }
 
-  /** What the members of a group have done is prepared with it. It holds the money already. */
+  /** The work of the members of a group is prepared with it. It holds the money already. */
   prepareGroup(group: Entry, members: readonly Entry[], hold: number): void {
     group.state = 'prepared';
     group.members = members;
@@ -145,7 +145,7 @@ export class Account {
     return prepared;
   }
 
-  /** What it has to have when everything that it has committed is added up. */
+  /** The balance that it must have: the sum of everything that it has committed. */
   get balanceByEntries(): number {
     let sum = this.opening;
     for (const { state, amount } of this.entries.values()) if (state === 'committed') sum += amount;

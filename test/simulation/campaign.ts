@@ -9,7 +9,7 @@ const SHARE = 2_000;
 const SHARE_OF_MEMBERS = 200;
 const WORKER = fileURLToPath(new URL('./worker.js', import.meta.url));
 
-/** What a worker is asked for. */
+/** The task of a worker. */
 export interface Order {
   readonly firstSeed: number;
   readonly schedules: number;
@@ -21,7 +21,7 @@ export interface Order {
   readonly lastResources: boolean;
 }
 
-/** What it hands back, in a form that travels. */
+/** The result of a worker, in a form that can be sent. */
 export interface Delivery {
   readonly schedules: number;
   readonly violations: readonly Violation[];

@@ -4,7 +4,7 @@ export type Decision = 'commit' | 'abort';
 
 /** All facts about one transaction, from every part of its world. */
 export class CaseFile {
-  /** What each participant did, by branch key. */
+  /** The work of each participant, by branch key. */
   readonly entries = new Map<string, Entry>();
   decision: Decision | undefined;
   /** Whether a commit record was ever durable. */

@@ -23,7 +23,7 @@ const ENDINGS = [
   'leave',
 ] as const;
 
-/** So much, that one member may take what the next one needs. */
+/** So much that one member may take the money that the next one needs. */
 const MOST_OF_A_MEMBER = 120;
 
 /** In worlds with groups this share of the callers cancels within milliseconds. */

@@ -1,4 +1,8 @@
-/** What an event does. @returns true when it turned out that there was nothing to do, so that nothing can follow of it. */
+/**
+ * The action of an event.
+ *
+ * @returns true when it turned out that there was nothing to do, so that nothing can follow from it.
+ */
 export type Action = () => void | true;
 
 /** One thing that is to happen. */

@@ -8,12 +8,12 @@ const INJECTIONS_OF_EACH_CLASS = 1_000;
 const TIMES_SEEN = 100;
 const SHARE_OF_COMMITS = 0.1;
 
-/** What the worlds of a run are: what they are called, the option of the script, and their faults. */
+/** The worlds of a run: their name, the option of the script, and their faults. */
 export interface Kind {
   readonly name: string;
   readonly flag: string;
   readonly faults: readonly Fault[];
-  /** What else has to have been seen. */
+  /** Further things that must have been seen. */
   readonly seen?: readonly string[];
 }
 

@@ -49,7 +49,7 @@ export const FAULTS = [
   'log is copied',
 ] as const;
 
-/** What only members of a shared log meet. */
+/** Faults that only members of a shared log meet. */
 const FAULTS_OF_MEMBERS = [
   'member is cut from the log',
   'member is fenced while it lives',

@@ -21,7 +21,7 @@ export interface Burst {
   readonly pauses: readonly number[];
 }
 
-/** What the participants of a world do with the branches of several transactions. */
+/** How the participants of a world handle the branches of several transactions. */
 export class Grouping {
   readonly bursts: readonly Burst[];
 

@@ -180,7 +180,7 @@ export class SimulatedLog implements DecisionLog {
     return this.failing(true);
   }
 
-  /** What was being written when its process ended may be half there: by its checksum, it is not there. */
+  /** A record that was being written when its process ended may be there in part. Its checksum is then wrong, so it does not count. */
   private isTorn(): boolean {
     return !this.process.isAlive && this.world.random.chance(0.5);
   }

@@ -28,7 +28,7 @@ function never(): Promise<never> {
   return new Promise(() => {});
 }
 
-/** What is special about one call. */
+/** The fault of one call. */
 interface CallTraits {
   /** The transactions that it is about: it is not sent again once one of them was looked up. */
   readonly ids?: readonly string[];
@@ -89,7 +89,7 @@ export class MemberLog implements SharedDecisionLog {
     const { faults } = this.world;
     const { id } = decision;
     this.world.judge.sentToLog(id, this.world.queue.now);
-    // What the record holds is what it held when it was sent.
+    // A record keeps the content that it had when it was sent.
     const sent = { id, alsoCommits: decision.alsoCommits ?? [], toRecord: fixed(decision.toRecord()) };
     const write = (): Promise<void> => this.storage.append(sent);
     const traits = { ids: [id, ...sent.alsoCommits], isWrite: true };
@@ -185,7 +185,7 @@ export class MemberLog implements SharedDecisionLog {
     this.storage.crash();
   }
 
-  /** What is still under way reaches the log. */
+  /** Writes under way reach the log. */
   land(): void {
     const { late, tables } = this;
     this.late = [];
@@ -374,7 +374,7 @@ export class MemberLog implements SharedDecisionLog {
 
   private landed(id: string, { record }: DecisionRow): void {
     const { judge } = this.world;
-    // What a group has committed is lost with its record.
+    // The commits of the members of a group are lost with its record.
     if (judge.caseOf(id).group === undefined) this.world.landed.add(id);
     if (record?.decider.kind === 'log') judge.recorded(id, record.members);
     else judge.noted(id, record === null);

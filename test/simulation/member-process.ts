@@ -55,7 +55,7 @@ export class MemberProcess extends CoordinatorProcess {
     return isWaiting;
   }
 
-  /** What was sent to the log and has not got there arrives now. */
+  /** Writes that were sent and have not reached the log arrive now. */
   land(): void {
     this.log?.land();
   }

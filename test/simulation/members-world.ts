@@ -16,13 +16,13 @@ import type { CoordinatorProcess } from './process.js';
 import { drawSettingsOfMembers } from './settings.js';
 import { World, type WorldOptions } from './world.js';
 
-/** No more processes than that are started before everything heals. */
+/** The most processes that are started before everything heals. */
 const MAX_PROCESSES = 10;
 /** How often callers ask a member about a transaction, whichever member has begun it. */
 const MAX_INQUIRIES = 30;
 /** A member acts on a renewal that was sent and answered within one interval each. */
 const KNOWN_WITHIN_LEASES = 0.45;
-/** So long after everything heals each member has renewed its lease without a gap, and that of the dead is over. */
+/** After this time every living member has renewed its lease without a gap since everything healed, and the leases of the dead are over. */
 const STEADIES_WITHIN_LEASES = 1.5;
 const SETTLES_WITHIN_MS = 2_000;
 /** A member that lives asks the log after so long at the latest whether it has a record of its own. */
@@ -61,7 +61,7 @@ export class MembersWorld extends World<MemberProcess> {
     return this.options.plantInMember?.(log) ?? log;
   }
 
-  /** What the log holds. */
+  /** The content of the log. */
   get tables(): SharedTables {
     return this.store.of('c');
   }
@@ -143,7 +143,7 @@ export class MembersWorld extends World<MemberProcess> {
   private checkLock({ epoch, renewedAt }: EpochRow, adopter: MemberProcess): void {
     const { queue, restartedAt, settings, judge } = this;
     const { leaseMs } = settings.options;
-    // What the adopter knows is not older than that.
+    // The knowledge of the adopter is not older than that.
     const isKnown = queue.now - restartedAt > KNOWN_WITHIN_LEASES * leaseMs;
     if (isKnown && renewedAt <= restartedAt && queue.now - renewedAt <= leaseMs)
       judge.violate(

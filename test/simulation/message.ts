@@ -32,7 +32,7 @@ export const METHOD_IN_WORDS: Record<Method, string> = {
 /** A signal without an owner: an abort on one side of the network is not seen on the other. */
 const UNHEARD = new AbortController().signal;
 
-/** What travels of a member of a group. */
+/** The message for a member of a group. */
 export interface MemberMessage {
   readonly transactionId: string;
   readonly branchId: string;
@@ -40,7 +40,7 @@ export interface MemberMessage {
   readonly transfer: Transfer;
 }
 
-/** What travels of a branch: a copy made when it was sent. That of a group has no payload. */
+/** The message for a branch: a copy made when it was sent. That of a group has no payload. */
 export class Message implements Branch<Transfer | null> {
   readonly transactionId: string;
   readonly branchId: string;

@@ -7,12 +7,12 @@ import type { World } from './world.js';
 /** Seldom, the work of a member turns out not to fit into a group. */
 const ALONE_SHARE = 0.02;
 
-/** What a participant has open of a group. It ends with the participant, and with the connection over which it was done. */
+/** The open work of a participant for a group. It ends with the participant, and with the connection over which it was done. */
 interface OpenWork {
   readonly isConnected: () => boolean;
   /** The vote of each member, in their order. */
   readonly votes: Map<string, MemberVote>;
-  /** What is done for each member, in their order. */
+  /** The work for each member, in their order. */
   readonly parts: Entry[];
   /** How much of the money it holds. */
   hold: number;
@@ -139,7 +139,7 @@ export class OpenGroups {
     return { entry, vote: 'commit' };
   }
 
-  /** A rollback arrives. What comes of the group later has no effect. */
+  /** A rollback arrives. Later work of the group has no effect. */
   rollBack(key: string): void {
     this.rolledBack.add(key);
     this.drop(key);

@@ -15,7 +15,7 @@ import { type Call, METHOD_IN_WORDS, type Message } from './message.js';
 import { OpenGroups } from './open-groups.js';
 import type { World } from './world.js';
 
-/** What kind of participant it is: drawn once for each world. */
+/** The kind of a participant, drawn once for each world. */
 export interface ParticipantTraits {
   readonly name: string;
   /** Whether it uses a ParticipantGuard. */
@@ -38,7 +38,7 @@ export interface ParticipantTraits {
 /** The log of a run was copied, or another run has begun since. */
 export class CopiedLogError extends Error {}
 
-/** What is no vote, though some of it looks like one. */
+/** Values that are no vote, though some of them look like one. */
 const GARBAGE: readonly unknown[] = [undefined, null, {}, 'yes', 'COMMIT', 42, true, { vote: 'commit' }];
 /**
  * Some branches hold what they hold for a limited time. It follows from the key, so that it takes nothing from the random stream of
@@ -65,7 +65,7 @@ function never(): Promise<never> {
  */
 export class Participant {
   readonly account: Account;
-  /** Counts the crashes: what was begun in an earlier life is dead. */
+  /** Counts the crashes: work that was begun in an earlier life is dead. */
   life = 0;
   isUp = true;
   /** The latest run that it has let in. */
@@ -134,7 +134,7 @@ export class Participant {
     this.world.queue.after(downMs, () => this.start());
   }
 
-  /** The process of a coordinator has ended: what it has open here ends when that is noticed. */
+  /** The process of a coordinator has ended: its open work here ends when that is noticed. */
   loses(): void {
     if (this.traits.grouping === undefined) return;
     this.world.queue.after(this.world.network.silenceMs(), () => this.groups.loseUnconnected());
@@ -298,7 +298,7 @@ export class Participant {
     return entry.state === 'committed' ? 'commit' : 'abort';
   }
 
-  /** The key of the branch is all that it goes by: what it has done, refused or ruled out under it stays. */
+  /** It goes by the key of the branch alone: work that it has done, refused or ruled out under that key stays so. */
   private async commitLast(message: Message, timeoutMs: number): Promise<unknown> {
     const { key, transactionId, branchId, payload } = message;
     if (payload === null) throw new TypeError('a group has no last resource');
@@ -325,7 +325,7 @@ export class Participant {
     await this.takeTime(timeoutMs);
     this.throwIf('participant throws before its effect');
     const isUnsure = faults.strikes('participant answers garbage');
-    // What it cannot say now it has not ruled out either.
+    // If it cannot answer now, it has not ruled the work out either.
     if (faults.strikes('participant refuses') || (isUnsure && random.chance(0.5))) {
       witnesses.count('last resource does not know');
       return 'unknown';

@@ -11,7 +11,7 @@ import type { Participant } from './participant.js';
 import type { CoordinatorProcess } from './process.js';
 import type { World } from './world.js';
 
-/** What a coordinator has registered: it sends each call over the network, and brings back the answer, if one comes. */
+/** The participant that a coordinator has registered: it sends each call over the network, and brings back the answer, if one comes. */
 export class Proxy implements TransactionParticipant {
   commitOnePhase?: (branch: Branch) => Promise<never>;
   recover?: () => Promise<never>;
@@ -88,7 +88,7 @@ export class Proxy implements TransactionParticipant {
     const isOfGroup = message?.payload === null;
     if (method === 'prepare' && message !== undefined && !isOfGroup) judge.runsAlone(message.transactionId);
     this.process.mayFail();
-    // What follows in the program of a process that has ended does not happen.
+    // The rest of the program of a process that has ended does not run.
     if (!this.process.isAlive) return new Promise(() => {});
     if (faults.strikes('call throws at once')) throw new Error('no connection');
     if (message !== undefined) judge.sent(method, message.transactionId, queue.now);

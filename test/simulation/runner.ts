@@ -16,7 +16,7 @@ export interface Violation {
   readonly what: string;
 }
 
-/** What came of a range of seeds. */
+/** The result of a range of seeds. */
 export interface Results {
   readonly schedules: number;
   readonly violations: readonly Violation[];

@@ -4,7 +4,7 @@ import type { Fault, Faults } from './faults.js';
 import type { ParticipantTraits } from './participant.js';
 import type { Random } from './random.js';
 
-/** What one world is like, faults aside. */
+/** The properties of one world, without its faults. */
 export interface Settings {
   readonly options: ResolvedCoordinatorOptions;
   readonly participants: readonly ParticipantTraits[];
@@ -40,7 +40,7 @@ export function drawSettings(random: Random, faults: Faults): Settings {
     isGuarded: isGuarded || random.chance(0.3),
     claims: faults.has('log is copied') && (name === NAMES[0] || random.chance(0.7)),
     onePhase: random.chance(0.25),
-    // Without the list, what a crash of the coordinator leaves behind is not found.
+    // Without the list, branches that a crash of the coordinator has left are not found.
     lists: !coordinatorSurvives || random.chance(0.5),
     heedsSignals: random.chance(0.3),
     prepareTimeoutMs: faults.isCalm ? 5_000 : random.whole(30, 1_000),

@@ -62,7 +62,7 @@ function takesUnknownForNever(resource: LastResource): LastResource {
   };
 }
 
-/** What a world has. */
+/** The properties of a world. */
 type Kind = Omit<RunOptions, 'firstSeed' | 'schedules' | 'stopsAtFirst'>;
 
 /** Looks in 20,000 seeds for the planted defect. @returns the seed that shows it, and not in sound code. */

@@ -1,4 +1,4 @@
-/** What was seen, and how often: the evidence that a run without violations has tried something. */
+/** Counts the things that were seen: the evidence that a run without violations has tried something. */
 export class Witnesses {
   private readonly counts = new Map<string, number>();
 

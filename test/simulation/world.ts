@@ -37,7 +37,7 @@ export interface WorldOptions {
   readonly plantInResource?: ((resource: LastResource) => LastResource) | undefined;
 }
 
-/** What tells one kind of world from another. */
+/** The properties that distinguish one kind of world from another. */
 export interface WorldKind {
   /** Which faults may happen in it. */
   readonly faults: readonly Fault[];
@@ -86,7 +86,11 @@ export abstract class World<P extends CoordinatorProcess = CoordinatorProcess> {
     this.participants = this.settings.participants.map((traits) => new Participant(traits, this));
   }
 
-  /** Lets one thing happen. What it causes at once has to have run its course before the next. @returns whether to go on. */
+  /**
+   * Lets one event happen. Its immediate effects must end before the next event.
+   *
+   * @returns whether to go on.
+   */
   step(): boolean {
     if (this.isOver || this.judge.violations.length > 0) return false;
     try {
@@ -133,7 +137,7 @@ export abstract class World<P extends CoordinatorProcess = CoordinatorProcess> {
   /** A process has crashed a while ago. */
   protected abstract replace(process: CoordinatorProcess): void;
 
-  /** @returns what is left to do, or undefined when nothing is and nothing ever will be. */
+  /** @returns the work that is left to do, or undefined when there is none and never will be. */
   protected abstract leftovers(): string | undefined;
 
   protected healed(): void {
@@ -160,7 +164,7 @@ export abstract class World<P extends CoordinatorProcess = CoordinatorProcess> {
     this.queue.after(this.settings.healAt, () => this.heal());
   }
 
-  /** What else goes wrong. */
+  /** Further faults. */
   protected planMore(): void {}
 
   protected planClockJumps(): void {

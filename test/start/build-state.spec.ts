@@ -28,7 +28,7 @@ function write(file: string, text = file): void {
   writeFileSync(join(root, file), text);
 }
 
-/** @param meanwhile what happens while the build is at work. */
+/** @param meanwhile an action that runs during the build. */
 function build(meanwhile?: () => void): void {
   noteBefore(root);
   rmSync(join(root, 'dist'), { recursive: true, force: true });

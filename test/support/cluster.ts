@@ -148,7 +148,7 @@ export class Member {
     return this.state === 'running';
   }
 
-  /** Whatever reaches a process that stands still waits, and what would reach a dead one is lost. */
+  /** Messages to a stopped process wait, and messages to a dead one are lost. */
   private async gate(): Promise<void> {
     while (this.state !== 'running')
       await (this.state === 'dead' ? new Promise(() => {}) : this.resumed!.promise);
@@ -250,7 +250,7 @@ export function epochOf(transactionId: string): number {
   return originOf(transactionId)!.epoch;
 }
 
-/** Whatever is asked of an object, or answered by it, passes a gate. */
+/** Every call of an object, and every answer of it, passes a gate. */
 function gated<T extends object>(target: T, gate: () => Promise<void>): T {
   return new Proxy(target, {
     get(_, key) {

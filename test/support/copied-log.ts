@@ -3,7 +3,7 @@ import { LOG_ID, runOf } from './identity.js';
 
 let tokens = 0;
 
-/** What a durable log keeps of its identity, and that it can be copied as a folder can. */
+/** The identity of a durable log, which can be copied as a folder can. */
 export class CopiableLog {
   private constructor(
     readonly logId: string,
@@ -19,7 +19,11 @@ export class CopiableLog {
     return new CopiableLog(this.logId, new Map(this.starts));
   }
 
-  /** Starts it, so many times over: every start counts, whatever becomes of it. @returns the last run. */
+  /**
+   * Starts it this number of times. Every start counts, however it ends.
+   *
+   * @returns the last run.
+   */
   start(times = 1): CoordinatorRun {
     for (let start = 0; start < times; start++) {
       this.starts.set(this.starts.size + 1, `token ${++tokens} of ${this.logId}`);

@@ -11,7 +11,7 @@ export interface GuardStores {
   readonly other: ReplicaGuardStore;
   /** Reads the tables past the stores, if there are any. @returns the rows. */
   readonly query?: (sql: string) => Promise<unknown[]>;
-  /** What the names of the tables begin with. */
+  /** The beginning of the names of the tables. */
   readonly prefix?: string;
 }
 

@@ -21,7 +21,7 @@ export async function tried(answer: HostileValue): Promise<TriedAnswer> {
   return { ...answer, ending: await Promise.race([settled(answer.make), turns()]) };
 }
 
-/** What a store may do in one call. `before` and `after` say whether it fails before or after it has written. */
+/** The behaviour of a store in one call. `before` and `after` say whether it fails before or after it has written. */
 const KINDS = [
   'sound',
   'throws before',
@@ -94,11 +94,11 @@ export async function triedDeed({ kind, nonsense: answer }: StoreDeed): Promise<
 /** A store that does as it is told in its first calls, and is sound afterwards. What it has rejected it never writes later. */
 export class HostileGuardStore implements GuardStore {
   readonly seen: StoreDeedKind[] = [];
-  /** What is on its way, to be released in any order. */
+  /** Answers on their way, to be released in any order. */
   readonly pending: (() => void)[] = [];
   /** Whether a call will never be answered. */
   hangs = false;
-  /** What it has thrown. */
+  /** The errors that it has thrown. */
   readonly thrown = new Set<unknown>();
   private calls = 0;
   private isSound = false;
@@ -114,7 +114,7 @@ export class HostileGuardStore implements GuardStore {
     this.isSound = true;
   }
 
-  /** The process that uses it has ended: what is on its way is lost, and nothing more is written. */
+  /** The process that uses it has ended: answers on their way are lost, and nothing more is written. */
   die(): void {
     this.isDead = true;
     this.pending.length = 0;

@@ -22,7 +22,7 @@ export const READER = { name: 'prometheus', token: 'the-token-of-prometheus' };
 export const OPERATOR = { name: 'alice', token: 'the-token-of-alice' };
 export const MEMBER_TOKEN = 'the-token-of-the-members';
 
-/** What a server answers. */
+/** The answer of a server. */
 export interface Answered<T = Record<string, unknown>> {
   readonly status: number;
   readonly headers: Headers;
@@ -56,7 +56,7 @@ class EarlyServer {
   }
 }
 
-/** What a member needs that is not usual. */
+/** The unusual settings of a member. */
 export interface MemberSettings {
   readonly members?: MembersOptions;
   readonly isWithoutTokens?: boolean;
@@ -215,7 +215,7 @@ export class ForgedMember {
     return `${idPrefixOf({ name: COORDINATOR, logId: this.logId, epoch: this.epoch })}${sequence}`;
   }
 
-  /** What a member would answer, around an answer. */
+  /** The frame of a member's answer. */
   reply(answer: unknown): object {
     return { coordinator: COORDINATOR, logId: this.logId, epoch: this.epoch, answer };
   }
@@ -225,5 +225,5 @@ export class ForgedMember {
   }
 }
 
-/** What a member shows of a transaction. */
+/** A member's view of a transaction. */
 export type Shown = TransactionView & { readonly owner: { epoch: number; member: string } | null };

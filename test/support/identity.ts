@@ -14,7 +14,10 @@ export function tokenOf(epoch: number): string {
   return `token-of-start-${epoch}`;
 }
 
-/** @returns what a log answers that holds nothing, with what is given in its place. @default a first start */
+/**
+ * @returns the answer of a log that holds nothing, with the given fields in place of its own.
+ * @default a first start
+ */
 export function claimOf(given: Partial<LogClaim> = {}): LogClaim {
   const { epoch = 1 } = given;
   return {

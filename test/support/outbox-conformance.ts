@@ -11,7 +11,7 @@ export interface OutboxParticipant {
   rollback(branch: Branch): Promise<void>;
 }
 
-/** What the tests need of a database. */
+/** The parts of a database that the tests use. */
 export interface OutboxBench {
   /** Opens an outbox, as one process has it. It is closed after the test. */
   open(): Promise<OutboxStore>;

@@ -15,7 +15,7 @@ export interface Storage {
 
 /** The storage of one application. Another one that starts in it finds what was left there. */
 export interface Room {
-  /** What tells an application to use it. */
+  /** The environment by which an application uses it. */
   readonly environment: NodeJS.ProcessEnv;
   /** In the order order, inventory, payment; none in memory. */
   readonly databases: readonly TestDatabase[];

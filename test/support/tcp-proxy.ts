@@ -4,7 +4,7 @@ import { type AddressInfo, type Server, type Socket, connect, createServer } fro
 /** Which way bytes go: `up` to the server, `down` to the client. */
 export type Direction = 'up' | 'down';
 
-/** What the proxy does with a piece of data that it is about to hand on. */
+/** The treatment of a piece of data that the proxy is about to pass on. */
 export type Verdict =
   | 'pass'
   /** The connection is cut before the piece is handed on. */
@@ -14,7 +14,7 @@ export type Verdict =
   /** Nothing more is handed on in this direction, and the connection stays open. */
   | 'stall'
   | { readonly delayMs: number }
-  /** From a byte on, what comes in this direction is handed on after that, also where the sender has closed by then. */
+  /** From this byte on, data of this direction is passed on only after this time, also if the sender has closed by then. */
   | { readonly after: Promise<void>; readonly from: number }
   /** This is handed on in its place. */
   | { readonly replace: Buffer };
@@ -28,7 +28,7 @@ interface Pair {
   readonly server: Socket;
   isAnswerLost: boolean;
   readonly stalled: Set<Direction>;
-  /** What is on its way still, by direction. */
+  /** Data on its way, by direction. */
   readonly held: Map<Direction, Promise<void>>;
 }
 

@@ -18,7 +18,7 @@ export interface Issued {
   readonly key: string;
 }
 
-/** What is special about a certificate. */
+/** The unusual properties of a certificate. */
 export interface Wanted {
   /** @default this machine */
   readonly names?: readonly { readonly type: 'dns' | 'ip'; readonly value: string }[];

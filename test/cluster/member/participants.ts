@@ -8,7 +8,7 @@ import {
 } from '../../../src/postgres/index.js';
 import type { Manner } from '../messages.js';
 
-/** What one branch does. */
+/** The work of one branch. */
 export interface Posting {
   readonly key: string;
   readonly manner: Manner;

@@ -24,7 +24,7 @@ import { Stock } from './stock.js';
 /** The name of the coordinator, by which its log and its prepared branches are found again. */
 export const NAME = 'bank';
 
-/** What a test of speed would call too long; here nothing but a fault may hit it. */
+/** Far too long for a test of speed. Here only a fault may make a call last that long. */
 const PATIENCE_MS = 60_000;
 
 /** The pools that the participants got. They belong to the application, which closes them when all is over. */

@@ -15,7 +15,7 @@ import {
 import type { Manner } from '../messages.js';
 import { CrashPoints } from './crash-points.js';
 
-/** What one branch does: money put into an account, or taken from it, and a row that says so. */
+/** The work of one branch: it puts money into an account or takes it from there, and writes a row about it. */
 export interface Posting {
   readonly key: string;
   readonly account: string;

@@ -20,7 +20,7 @@ export type SqlStep =
 /** The calls of the houses that are no resource managers of SQL. */
 export type HouseStep = 'last commit' | 'inquire' | 'hold' | 'settle' | 'release';
 
-/** What happens to a message: its row is written, the relay takes it, sends it, and marks it as sent. */
+/** The steps of a message: its row is written, the relay takes it, sends it, and marks it as sent. */
 export type MessageStep = 'outbox row' | 'claim' | 'send' | 'mark';
 
 export type Step = LogStep | SqlStep | HouseStep | MessageStep | 'telling' | 'drain' | 'start';

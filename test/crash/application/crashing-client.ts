@@ -2,7 +2,7 @@ import { EventEmitter, once } from 'node:events';
 import { Client, type ClientConfig } from 'pg';
 import type { CrashPoints, SqlStep } from './crash-points.js';
 
-/** What is sent to a database, by its beginning or by a part that nothing else has. */
+/** A statement to a database, by its beginning or by a part that no other statement has. */
 const STATEMENTS: readonly (readonly [SqlStep, RegExp])[] = [
   ['checks', /^\s*SELECT json_build_object/],
   ['BEGIN', /^BEGIN /],

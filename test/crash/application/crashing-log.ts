@@ -22,7 +22,7 @@ const COPY = `
   for (const [name, bytes] of now) writeFileSync(to + '/' + name, bytes);
 `;
 
-/** What is kept of a log for the case that the power fails. */
+/** The copy of a log for the case that the power fails. */
 export interface FlushedCopy {
   /** The folder of the log, and of its copy. */
   readonly from: string;
@@ -31,7 +31,7 @@ export interface FlushedCopy {
 
 /** A decision log with crash points before, in and after each of its calls. */
 export class CrashingLog implements DecisionLog {
-  /** What happens to the next append. */
+  /** The fault of the next append. */
   fault: LogFault | undefined;
 
   constructor(

@@ -2,7 +2,10 @@ import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import type { Page } from 'playwright-core';
 
-/** @returns what keeps people from using the page: controls without a name, headings out of order, faint letters, and what axe finds. */
+/**
+ * @returns the problems for people who use the page: controls without a name, headings out of order, faint letters, and the
+ * findings of axe.
+ */
 export async function obstaclesIn(page: Page): Promise<string[]> {
   const [unnamed, headings, faint] = await Promise.all([
     unnamedControls(page),
@@ -53,7 +56,7 @@ async function violationsIn(page: Page): Promise<string[]> {
 /** @returns the words that stand on two lines. A run of more than 20 letters and digits is no word. */
 export function brokenWordsIn(page: Page): Promise<string[]> {
   return page.evaluate(() => {
-    /** What only screen readers get stands in a box of one pixel. */
+    /** Text for screen readers alone is in a box of one pixel. */
     const isClipped = (element: Element | null): boolean =>
       element !== null && (element.getBoundingClientRect().width <= 1 || isClipped(element.parentElement));
     const broken = new Set<string>();

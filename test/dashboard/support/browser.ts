@@ -22,9 +22,9 @@ export const PHONE = { width: 360, height: 780 };
 export interface VisitOptions {
   readonly viewport?: { readonly width: number; readonly height: number };
   readonly colorScheme?: 'light' | 'dark';
-  /** What is in the session already. */
+  /** The initial content of the session storage. */
   readonly token?: string;
-  /** What follows the `#`. */
+  /** The part of the address after the `#`. */
   readonly hash?: string;
 }
 

@@ -19,7 +19,7 @@ export interface ReceivedAction {
 }
 
 export interface FakeOptions {
-  /** What the build of the dashboard wrote. */
+  /** The output of the build of the dashboard. */
   readonly folder: string;
   /** Transactions in which nothing is wrong. */
   readonly others?: number;

@@ -2,7 +2,7 @@ import type { DeadMessageView, OutboxView } from '../../../dashboard/src/api/vie
 import { FakeProblem } from './callers.js';
 import { STALLED_ID, type Scenario, nowOf } from './scenario.js';
 
-/** What the dead messages say. */
+/** The content of the dead messages. */
 const PAYLOAD = '{"orderId":"4711","note":"<b>urgent</b>"}';
 
 /** The answers about an outbox with dead messages, and about one whose database is away. */

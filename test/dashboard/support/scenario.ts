@@ -37,7 +37,7 @@ export interface Scenario {
   aheadMs: number;
 }
 
-/** @returns what its clock says, in milliseconds since 1970. */
+/** @returns the time of its clock, in milliseconds since 1970. */
 export function nowOf({ aheadMs }: Scenario): number {
   return Date.now() + aheadMs;
 }

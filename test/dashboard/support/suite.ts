@@ -6,12 +6,12 @@ import { buildDashboard } from './build-dashboard.js';
 import { OPERATOR_TOKEN } from './callers.js';
 import { FakeCoordinator, type FakeOptions } from './fake-coordinator.js';
 
-/** What every test of the dashboard in a browser has. Pages and coordinators end with the test. */
+/** The common parts of every test of the dashboard in a browser. Pages and coordinators end with the test. */
 export interface Suite {
   fake(options?: Omit<FakeOptions, 'folder'>): Promise<FakeCoordinator>;
   /** Nothing may go wrong in a page, unless the test takes its complaints away. */
   visit(site: Site, options?: VisitOptions): Promise<Visit>;
-  /** What the build of the dashboard wrote. */
+  /** The output of the build of the dashboard. */
   readonly folder: string;
   /** The page of an operator, connected to a coordinator of its own. */
   open(hash: string, options?: VisitOptions): Promise<{ fake: FakeCoordinator; page: Page }>;

@@ -12,7 +12,7 @@ export interface PassingMessage {
   }[];
 }
 
-/** What becomes of a message. */
+/** The fate of a message. */
 export type Verdict =
   | 'pass'
   /** It never arrives, and its connection is cut. */

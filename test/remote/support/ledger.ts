@@ -6,7 +6,7 @@ import {
   branchKey,
 } from '../../../src/host/index.js';
 
-/** What a branch asks of a ledger. */
+/** The payload of a ledger. */
 export interface Posting {
   readonly amount: number;
 }

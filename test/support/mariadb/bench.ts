@@ -9,7 +9,7 @@ import {
 } from '../../../src/mariadb/index.js';
 import { type MariaDbDatabase, MariaDbServer } from './server.js';
 
-/** What the tests of one file need of MariaDB. */
+/** The parts of MariaDB that the tests of one file use. */
 export interface MariaDbBench {
   /** For all tests of the file. */
   readonly server: MariaDbServer;

@@ -59,7 +59,7 @@ export interface Banks {
   readonly right: RightBank;
 }
 
-/** What a test may choose. */
+/** The choices of a test. */
 export interface BankOptions {
   readonly left: PostgresParticipantOptions;
   readonly right: PostgresParticipantOptions;
@@ -100,7 +100,7 @@ export async function startBanks({
   try {
     await application.init();
   } catch (error) {
-    // What one participant had claimed before another one refused the start is given back.
+    // Claims that one participant had before another one refused the start are given back.
     await application.close();
     throw error;
   }

@@ -14,7 +14,7 @@ export interface PostgresBenchOptions {
   readonly accounts?: readonly string[];
 }
 
-/** What the tests of one file need of PostgreSQL. */
+/** The parts of PostgreSQL that the tests of one file use. */
 export interface PostgresBench {
   /** For all tests of the file. */
   readonly server: PostgresServer;

@@ -3,7 +3,7 @@ import type { PostgresResourceManager, PostgresSettings, Work } from '../../../s
 import { TcpProxy } from '../tcp-proxy.js';
 import { type PostgresBench, type PostgresBenchOptions, usePostgres } from './bench.js';
 
-/** What tests need whose connections are lost, or hang. */
+/** The set-up of tests whose connections are lost, or hang. */
 export interface ProxiedBench extends PostgresBench {
   /** Between the resource managers of a test and the server. */
   readonly proxy: TcpProxy;

@@ -34,7 +34,7 @@ const SETTINGS = {
   max_connections: 200,
   // A killed process loses nothing of what it has written, so flushing would only make the tests slow.
   fsync: 'off',
-  // What a copy needs is kept until its standby has got it.
+  // The server keeps the write-ahead log that a copy needs until its standby has it.
   wal_keep_size: '256MB',
   // A standby whose server was restarted comes back soon: until then every write waits for it.
   wal_retrieve_retry_interval: '100ms',
@@ -54,7 +54,7 @@ export class ReplicatedServer {
   private readonly exiting = (): void => this.endAtOnce();
   private standby: ServerProcess | undefined;
   private kind: StandbyKind | undefined;
-  /** What servers had to say that are no more. */
+  /** The output of servers that have ended. */
   private readonly gone: string[] = [];
 
   private constructor(
@@ -139,7 +139,7 @@ export class ReplicatedServer {
       });
       // Commits wait from the moment on at which the checkpointer has read the setting, as it does before each checkpoint.
       await primary.query('postgres', 'CHECKPOINT');
-      // What was written while nothing waited yet is there too when a later write has waited.
+      // Writes from before the first wait are at the standby too when a later write has waited.
       await primary.query('postgres', "SELECT pg_logical_emit_message(true, 'standby', '')");
     } catch (error) {
       await standby.end('kill');
@@ -149,7 +149,7 @@ export class ReplicatedServer {
     this.kind = kind;
   }
 
-  /** The standby gets nothing more from now on: what is written then is lost when it takes over. */
+  /** From now on the standby gets nothing more: later writes are lost when it takes over. */
   async cutStandbyOff(): Promise<void> {
     const { standby } = this;
     if (standby === undefined) throw new Error('There is no standby.');
@@ -188,7 +188,7 @@ export class ReplicatedServer {
     this.primary = standby;
   }
 
-  /** What the servers have to say. */
+  /** The output of the servers. */
   get lines(): string {
     return [...this.gone, this.primary.lines, this.standby?.lines ?? ''].join('\n--- the next server\n');
   }

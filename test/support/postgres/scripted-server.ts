@@ -14,7 +14,7 @@ export const MESSAGES = {
   startingUp: fatal('57P03', 'the database system is starting up'),
 } as const;
 
-/** A server that answers each connection with the same bytes, whatever it is asked, and ends it. */
+/** A server that answers each connection with the same bytes, and then ends it. */
 export class ScriptedServer {
   private readonly sockets = new Set<Socket>();
 

@@ -3,7 +3,7 @@ import type { OnePhaseAnswer, Vote } from '../../../src/coordinator/index.js';
 import type { PostgresResourceManager, Work } from '../../../src/postgres/index.js';
 import { type TestBranch, again, someBranch } from './branches.js';
 
-/** What asks for the work of a branch: two phases, or one. */
+/** The way to ask for the work of a branch: in two phases, or in one. */
 export const FORMS = ['prepare', 'one phase'] as const;
 export type Form = (typeof FORMS)[number];
 
@@ -13,9 +13,17 @@ export interface Steps {
   readonly client: ClientBase;
   /** A statement of the work. Its error is thrown by the work. @returns its rows; none when it has failed. */
   readonly run: (sql: string) => Promise<QueryResult['rows']>;
-  /** The work throws. @returns what the branch answers. */
+  /**
+   * The work throws.
+   *
+   * @returns the answer of the branch.
+   */
   readonly fail: (error: unknown) => Promise<Vote | OnePhaseAnswer>;
-  /** The work votes, unless it has thrown. @returns what the branch answers. */
+  /**
+   * The work votes, unless it has thrown.
+   *
+   * @returns the answer of the branch.
+   */
   readonly vote: (vote: Vote) => Promise<Vote | OnePhaseAnswer>;
 }
 
@@ -54,7 +62,11 @@ export async function openSteps(manager: PostgresResourceManager, form: Form = '
   };
 }
 
-/** The work votes `commit`, and what is prepared is committed. @returns what the branch has answered. */
+/**
+ * The work votes `commit`, and the prepared branch is committed.
+ *
+ * @returns the answer of the branch.
+ */
 export async function commitSteps(
   manager: PostgresResourceManager,
   { branch, vote }: Steps,

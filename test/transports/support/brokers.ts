@@ -34,7 +34,7 @@ class LocalBroker implements Broker {
   constructor(
     readonly port: number,
     private readonly folder: string,
-    /** What runs, the server last. */
+    /** The processes that run, the server last. */
     private readonly programs: readonly Program[],
   ) {}
 

@@ -63,7 +63,7 @@ const openSockets = (): number =>
  */
 export function transportConformance(rig: Rig, isInstalled = true): void {
   describe.runIf(isInstalled)(`${rig.name} between coordinators and hosts`, () => {
-    /** What the process has logged. */
+    /** The log lines of the process. */
     const lines: string[] = [];
     let isOpen = true;
     const close = async (): Promise<void> => {
@@ -159,7 +159,7 @@ function withReplicas(rig: Rig, listen: () => void): void {
     for (const { scripts } of Object.values(books)) {
       for (const name of ['prepare', 'commit', 'rollback'] as const) delete scripts[name];
     }
-    // Whatever has happened: both have the money, or neither, and nothing is held.
+    // In every case both have the money, or neither, and nothing is held.
     await expect
       .poll(() => [callsUnderWay(), books.stock.prepared.size, books.payment.prepared.size])
       .toEqual([0, 0, 0]);

@@ -28,7 +28,7 @@ import type { Balancer } from './balancer.js';
 export interface Replica {
   /** The number of calls that it has answered. */
   calls(): number;
-  /** What it is doing. */
+  /** The calls on which it works. */
   view?(): ParticipantHostView;
   /** Stops it, as a service stops. */
   stop(): Promise<void>;
@@ -36,7 +36,7 @@ export interface Replica {
 
 export type HostOptions = Partial<ParticipantHostOptions> & Pick<ParticipantHostOptions, 'guard'>;
 
-/** What a host that keeps to no rule has been asked, and by which it answers anything. */
+/** The requests to a host that keeps no rule, and its answers. */
 export interface StrangeCall {
   /** The calls, as JSON. */
   readonly message: string;
@@ -169,7 +169,7 @@ export function transportOver(
   return new MicroserviceTransport({ client, credentials, pattern });
 }
 
-/** What the strange host sends for one message. */
+/** The message that the strange host sends as its answer. */
 export function strangeAnswer(data: unknown, answer: (call: StrangeCall) => void): Observable<unknown> {
   const { message } = data as { readonly message: string };
   const frames = new Subject<unknown>();
