@@ -181,7 +181,7 @@ interface Connections {
   isNew: boolean;
 }
 
-/** The state of an exchange. */
+/** The reports of an exchange about itself. */
 interface Keeper {
   /** Its caller has its end. */
   ended(sent: SentExchange): void;
