@@ -2,10 +2,12 @@ import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { type IncomingMessage, type Server, type ServerResponse, createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { readFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type Registry, digestOf, imagesIn, pinned } from '../../scripts/release/image-digests.js';
+import { pinIn, unpinnedIn } from '../../scripts/release/pinned-files.js';
 
 const MANIFEST = '{"manifests":[]}';
 const DIGEST = `sha256:${createHash('sha256').update(MANIFEST).digest('hex')}`;
@@ -114,6 +116,54 @@ describe('the digest of an image', () => {
 
     await expect(digestOf(name, hub)).rejects.toThrow(/with a tag/);
     expect(hub.asked).toEqual([]);
+  });
+
+  describe('in all files of a repository', () => {
+    const FROM = 'FROM node:24 AS build\nFROM build\n';
+    const COMPOSE = `services:\n  db:\n    image: postgres:17\n  shown:\n    image: grafana/grafana:12@${OTHER}\n`;
+    let root: string;
+
+    beforeEach(() => {
+      root = mkdtempSync(join(tmpdir(), 'images-'));
+      mkdirSync(join(root, 'samples/services'), { recursive: true });
+      for (const file of ['Dockerfile', 'samples/services/Dockerfile']) writeFileSync(join(root, file), FROM);
+      writeFileSync(join(root, 'compose.members.yaml'), COMPOSE);
+    });
+    afterEach(() => rmSync(root, { recursive: true }));
+
+    const texts = (): string[] =>
+      ['Dockerfile', 'samples/services/Dockerfile', 'compose.members.yaml'].map((file) =>
+        readFileSync(join(root, file), 'utf8'),
+      );
+
+    it('is asked for once, and written everywhere', async () => {
+      const hub = await answering({ 'Content-Type': INDEX, 'Docker-Content-Digest': DIGEST });
+      expect(unpinnedIn(root)).toEqual([
+        'Dockerfile: node:24 has no digest.',
+        'compose.members.yaml: postgres:17 has no digest.',
+        'samples/services/Dockerfile: node:24 has no digest.',
+      ]);
+
+      expect([...(await pinIn(root, hub)).keys()]).toEqual(['node:24', 'postgres:17', 'grafana/grafana:12']);
+
+      expect(hub.asked.filter((path) => path.includes('/manifests/'))).toHaveLength(3);
+      expect(texts().map((text) => text.split(DIGEST).length - 1)).toEqual([1, 1, 2]);
+      expect(unpinnedIn(root)).toEqual([]);
+    });
+
+    it('is written nowhere when the registry does not have one of the images', async () => {
+      const hub = await registry((request, response) =>
+        response
+          .writeHead(request.url!.includes('grafana') ? 404 : 200, {
+            'Content-Type': INDEX,
+            'Docker-Content-Digest': DIGEST,
+          })
+          .end(MANIFEST),
+      );
+
+      await expect(pinIn(root, hub)).rejects.toThrow(/has answered 404 for .*grafana/);
+      expect(texts()).toEqual([FROM, FROM, COMPOSE]);
+    });
   });
 
   it('is not guessed when no registry answers', async () => {

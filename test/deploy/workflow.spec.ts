@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { accessSync, constants, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -35,6 +36,35 @@ const { ci: job, start, ...others } = workflow.jobs;
 function textOf(path: string): string {
   return readFileSync(join(ROOT, path), 'utf8');
 }
+
+describe('the workflow of a release', () => {
+  const release = parse(textOf('.github/workflows/release.yml'), {
+    strict: true,
+    uniqueKeys: true,
+  }) as Workflow;
+  const commands = release.jobs['check']!.steps.flatMap(({ run }) => run ?? []);
+
+  it('begins with a tag, publishes nothing, and checks the digests of images before it spends time', () => {
+    expect(release.on).toStrictEqual({ push: { tags: ['v*'] } });
+    expect(release.permissions).toStrictEqual({ contents: 'read' });
+    expect(commands.slice(0, 2)).toStrictEqual(['npm ci', 'npm run images -- --check']);
+    expect(commands.filter((command) => command.includes('npm publish'))).toStrictEqual([
+      'npm publish --dry-run --tag next -w nestjs-dtc',
+    ]);
+  });
+
+  it('refuses a tag of another version', () => {
+    const { version } = JSON.parse(textOf('package.json')) as { version: string };
+    const checked = (tag: string) =>
+      spawnSync(process.execPath, ['scripts/release/tag.ts', tag], { cwd: ROOT, encoding: 'utf8' });
+
+    expect(checked(`v${version}`)).toMatchObject({ status: 0, stdout: '' });
+    expect(checked('v99.0.0')).toMatchObject({
+      status: 1,
+      stdout: expect.stringContaining('CHANGELOG.md has no section for it.') as unknown,
+    });
+  });
+});
 
 describe('the workflow of continuous integration', () => {
   it('runs .ci/run, on the Node of its matrix, for each push to main and each pull request', () => {
