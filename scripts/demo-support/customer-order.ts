@@ -57,4 +57,12 @@ export class CustomerOrder {
       await this.send(counters[turn % counters.length]!);
     }
   }
+
+  /** Asks one member until it confirms the order. @param signal ends it: then it may not have. */
+  async askUntilConfirmedBy(counter: Counter, signal: AbortSignal): Promise<void> {
+    for (let answer = await this.send(counter); answer?.status !== 201 && !signal.aborted;) {
+      await delay(PAUSE_MS);
+      answer = await this.send(counter);
+    }
+  }
 }

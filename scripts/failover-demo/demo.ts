@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type MemberLine, MemberProcess } from '../../src/cluster/member-process.js';
 import {
+  type Books,
   type ShopDatabases,
   areWhole,
   databasesOf,
@@ -30,7 +31,7 @@ const PATIENCE_MS = 1_000;
 /** How much longer than its lease a member stands still. */
 const MORE_THAN_LEASE_MS = 1_000;
 /** How long everything may take after a fault until it is settled. */
-const SETTLED_WITHIN_MS = 30_000;
+const SETTLED_WITHIN_MS = 60_000;
 const STOP_WITHIN_MS = 10_000;
 
 /** The members that fail sell other products than the other members, so that their locks do not delay those. */
@@ -126,17 +127,23 @@ export class FailoverDemo implements Play {
     victim.tell({ arm: 'kill' });
     await victim.next((message) => message['armed'] === true);
     const orphans = this.newOrders(OF_FAILING);
-    const asked = orphans.map((order) => order.send(victim));
-    const rest = this.placeAt(others);
+    const gone = new AbortController();
+    // It may refuse an order first, when it has just renewed its lease late.
+    const asked = orphans.map((order) => order.askUntilConfirmed([victim], gone.signal));
     const { signal } = await within(SETTLED_WITHIN_MS, victim.ended, `${victim.name} was not killed`);
     const killedAt = performance.now();
+    gone.abort();
     if (signal !== 'SIGKILL') throw new Error(`${victim.name} ended by itself, before it could be killed.`);
-    await Promise.all([...asked, rest]);
+    // No other order is under way, so what is torn is the order of the victim.
+    const books = await readBooks(this.urls);
+    const takenBy = await this.log.takerOf(epoch);
+    const rest = this.placeAt(others);
+    await Promise.all(asked);
     const unanswered = orphans.filter(({ answers }) => answers.length === 0);
     story.tell(
       `${victim.name} is gone. It had decided an order, and two of the three databases have its changes.`,
     );
-    await this.requireTorn();
+    this.requireTorn(books, takenBy);
     story.add(
       `${unanswered.length} customers of ${victim.name} have no answer. They ask the others, with the same keys.`,
     );
@@ -144,7 +151,7 @@ export class FailoverDemo implements Play {
     const limit = AbortSignal.timeout(SETTLED_WITHIN_MS);
     const again = Promise.all(orphans.map((order) => order.askUntilConfirmed(others, limit)));
     await this.tellTakeover(victim, epoch, killedAt, 'it was killed');
-    await again;
+    await Promise.all([again, rest]);
     this.requireConfirmed(orphans);
     story.tell(`All customers of ${victim.name} have their answer: each order is confirmed.`);
     await this.tellSettled(killedAt, 'the kill');
@@ -161,8 +168,10 @@ export class FailoverDemo implements Play {
     await stopped.next((message) => message['armed'] === true);
     const holding = stopped.next((message) => 'held' in message);
     const orphans = this.newOrders(OF_FAILING);
-    this.late.push(...orphans.map((order) => order.send(stopped)));
+    const held = new AbortController();
+    this.late.push(...orphans.map((order) => order.askUntilConfirmed([stopped], held.signal)));
     await within(SETTLED_WITHIN_MS, holding, `${stopped.name} has decided no order`);
+    held.abort();
     stopped.signal('SIGSTOP');
     const stoppedAt = performance.now();
     story.tell(`${stopped.name} stands still, in the middle of an order. It does not know it.`);
@@ -208,7 +217,9 @@ export class FailoverDemo implements Play {
   private async check(): Promise<string[]> {
     const { story, orders } = this;
     story.begin('The check: every order, and every answer that a customer got');
-    for (const member of this.running) await Promise.all(orders.map((order) => order.send(member)));
+    const limit = AbortSignal.timeout(SETTLED_WITHIN_MS);
+    for (const member of this.running)
+      await Promise.all(orders.map((order) => order.askUntilConfirmedBy(member, limit)));
     const answers = orders.flatMap((order) => order.answers);
     const lost = orders.reduce((sum, order) => sum + order.lost, 0);
     const books = await readBooks(this.urls);
@@ -255,14 +266,18 @@ export class FailoverDemo implements Play {
     );
   }
 
-  private async requireTorn(): Promise<void> {
-    const books = await readBooks(this.urls);
-    this.story.add(
-      `The databases do not agree now: orders of ${euros(books.ordered)}, and ${euros(books.paid)} paid. ` +
-        `Prepared and waiting: ${books.prepared}.`,
-    );
-    if (areWhole(books))
+  /** @param takenBy the member that had taken over when the books were read, on a machine where that took longer than a lease. */
+  private requireTorn(books: Books, takenBy: string | undefined): void {
+    if (!areWhole(books)) {
+      this.story.add(
+        `The databases do not agree now: orders of ${euros(books.ordered)}, and ${euros(books.paid)} paid. ` +
+          `Prepared and waiting: ${books.prepared}.`,
+      );
+      return;
+    }
+    if (takenBy === undefined)
       throw new Error('the member was not killed in the middle of an order, so nothing was shown.');
+    this.story.add(`The machine is so slow that ${takenBy} had taken over before anyone could look.`);
   }
 
   private async tellTakeover(of: MemberProcess, epoch: number, since: number, event: string): Promise<void> {
@@ -281,14 +296,12 @@ export class FailoverDemo implements Play {
   }
 
   private async tellSettled(since: number, event: string): Promise<void> {
+    // An order that was asked for twice may still be under way, and no two databases are read at the same moment.
     await until(
-      'no branch is prepared',
-      async () => (await readBooks(this.urls)).prepared === 0,
+      `the databases agree after ${event}, and no branch is prepared`,
+      async () => areWhole(await readBooks(this.urls)),
       SETTLED_WITHIN_MS,
     );
-    const books = await readBooks(this.urls);
-    if (!areWhole(books))
-      throw new Error(`the databases do not agree after ${event}, although no order is open.`);
     this.story.tell(`Everything is settled, ${seconds(since)} after ${event}: the databases agree.`);
   }
 
