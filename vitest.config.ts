@@ -51,6 +51,23 @@ const UNITS = [
  */
 const WITH_SERVERS = ['test/{client,hostile,mariadb,postgres,properties,remote,rest-at,server}/**/*.spec.ts'];
 
+/** They start applications, or programs, and share their modules too. */
+const WITH_APPLICATIONS = ['test/**/*.spec.ts', 'samples/**/*.spec.ts'];
+
+/** They change what is global to a process, or look at it: each has one of its own. */
+const ISOLATED = [
+  // What a process keeps in memory once its garbage is collected, which takes the longer the more it has loaded.
+  'test/properties/{kept,memory}.spec.ts',
+  // The lines that the first application of a process writes.
+  'test/e2e/{lines-at-once,logs,request-logs}.spec.ts',
+  'test/library/loggers.spec.ts',
+  // The tracer of a process, its timers and its signals.
+  'test/library/{coexistence,group-tracing,members,start-up-warnings,tracing}.spec.ts',
+  'samples/{messages,orms,services,tracing}/**/*.spec.ts',
+  // The logger of Nest, and sockets.
+  'test/transports/**/*.spec.ts',
+];
+
 /** The sample with Prisma has packages of its own: `npm run test:ci` tests it. */
 const LEFT_OUT = [...configDefaults.exclude, ...LONGER, 'samples/prisma/**'];
 
@@ -85,10 +102,11 @@ export const shared = defineConfig({
   test: {
     globalSetup: ['test/temporary-files.ts'],
     setupFiles: ['test/setup.ts'],
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
-    // An event comes at once, but not on a machine with other work.
-    expect: { poll: { timeout: 20_000 } },
+    // Far more than anything takes, on a slow machine with other work.
+    testTimeout: 120_000,
+    hookTimeout: 180_000,
+    // An event comes at once, but not on such a machine.
+    expect: { poll: { timeout: 40_000 } },
   },
 });
 
@@ -103,7 +121,7 @@ export default defineConfig({
         test: {
           name: 'units',
           include: UNITS,
-          exclude: LEFT_OUT,
+          exclude: [...LEFT_OUT, ...ISOLATED],
           isolate: false,
           maxWorkers: 2,
           sequence: { groupOrder: 0 },
@@ -113,9 +131,19 @@ export default defineConfig({
         extends: true,
         test: {
           name: 'tests',
-          include: ['test/**/*.spec.ts', 'samples/**/*.spec.ts'],
-          exclude: [...LEFT_OUT, ...PROOF, ...UNITS, ...WITH_SERVERS],
-          // Most of them wait for something else, a database or a browser, most of the time.
+          include: WITH_APPLICATIONS,
+          exclude: [...LEFT_OUT, ...ISOLATED, ...PROOF, ...UNITS, ...WITH_SERVERS],
+          isolate: false,
+          maxWorkers: 2,
+          sequence: { groupOrder: 0 },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'isolated',
+          include: ISOLATED,
+          exclude: LEFT_OUT,
           maxWorkers: 2,
           sequence: { groupOrder: 0 },
         },
@@ -125,7 +153,7 @@ export default defineConfig({
         test: {
           name: 'servers',
           include: WITH_SERVERS,
-          exclude: LEFT_OUT,
+          exclude: [...LEFT_OUT, ...ISOLATED],
           isolate: false,
           maxWorkers: 2,
           sequence: { groupOrder: 0 },

@@ -1,6 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { TestApplication } from '../support/application.js';
-import { postgres } from '../support/storages.js';
+import { inPostgres } from '../support/storages.js';
+
+const postgres = inPostgres();
 
 const ORDERS = 200;
 

@@ -1,9 +1,11 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ParticipantRegistry } from '../../src/coordinator/index.js';
 import { TestApplication } from '../support/application.js';
-import { STORAGES } from '../support/storages.js';
+import { everyStorage } from '../support/storages.js';
 
-describe.each(STORAGES)('An order, $name, when a service fails', (storage) => {
+const storages = everyStorage();
+
+describe.each(storages)('An order, $name, when a service fails', (storage) => {
   let application: TestApplication;
 
   beforeEach(async () => {
@@ -112,7 +114,7 @@ describe.each(STORAGES)('An order, $name, when a service fails', (storage) => {
   });
 });
 
-describe.each(STORAGES)('fault 63: a coordinator that is full, $name,', (storage) => {
+describe.each(storages)('fault 63: a coordinator that is full, $name,', (storage) => {
   it('refuses at the door, and takes orders again when there is room', async () => {
     const application = await TestApplication.startOn(storage, { DTC_MAX_IN_FLIGHT: '1' });
     await application.fault('payment', { method: 'prepare', fault: 'slow', delayMs: 100, times: 1 });
@@ -129,7 +131,7 @@ describe.each(STORAGES)('fault 63: a coordinator that is full, $name,', (storage
   });
 });
 
-describe.each(STORAGES)('fault 51: an application, $name, that receives a signal to stop', (storage) => {
+describe.each(storages)('fault 51: an application, $name, that receives a signal to stop', (storage) => {
   it('accepts no new orders, finishes the running one, and ends', async () => {
     const application = await TestApplication.startOn(storage);
     await application.fault('payment', { method: 'prepare', fault: 'slow', delayMs: 150, times: 1 });

@@ -1,8 +1,10 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { TestApplication } from '../support/application.js';
-import { STORAGES } from '../support/storages.js';
+import { everyStorage } from '../support/storages.js';
 
-describe.each(STORAGES)('fault 1: a request repeated under its Idempotency-Key, $name,', (storage) => {
+const storages = everyStorage();
+
+describe.each(storages)('fault 1: a request repeated under its Idempotency-Key, $name,', (storage) => {
   let application: TestApplication;
 
   beforeEach(async () => {

@@ -2,13 +2,15 @@ import { STATUS_CODES } from 'node:http';
 import type { Response } from 'supertest';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Holdings, TestApplication } from '../support/application.js';
-import { STORAGES } from '../support/storages.js';
+import { everyStorage } from '../support/storages.js';
+
+const storages = everyStorage();
 
 const line = { sku: 'keyboard', quantity: 1 };
 const longId = 'a'.repeat(65);
 const manyItems = Array.from({ length: 51 }, (_, index) => ({ sku: `sku-${index}`, quantity: 1 }));
 
-describe.each(STORAGES)(
+describe.each(storages)(
   'An invalid request changes nothing, $name, and is answered with a problem',
   (storage) => {
     let application: TestApplication;

@@ -1,9 +1,12 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { TestApplication } from '../support/application.js';
 import { until } from '../support/postgres/branches.js';
-import { STORAGES, postgres } from '../support/storages.js';
+import { everyStorage } from '../support/storages.js';
 
-describe.each(STORAGES)('An order, $name,', (storage) => {
+const storages = everyStorage();
+const [, postgres] = storages;
+
+describe.each(storages)('An order, $name,', (storage) => {
   let application: TestApplication;
 
   beforeEach(async () => {
@@ -183,7 +186,7 @@ it('in PostgreSQL locks its stock and funds while it is open: a rival hears to t
   await application.close();
 });
 
-describe.each(STORAGES)('50 orders at once, $name,', (storage) => {
+describe.each(storages)('50 orders at once, $name,', (storage) => {
   let application: TestApplication;
 
   beforeEach(async () => {

@@ -3,8 +3,10 @@ import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vit
 import { TestApplication } from '../support/application.js';
 import { until } from '../support/postgres/branches.js';
 import type { TestDatabase } from '../support/postgres/server.js';
-import { type Room, postgres } from '../support/storages.js';
+import { type Room, inPostgres } from '../support/storages.js';
 import { TcpProxy } from '../support/tcp-proxy.js';
+
+const postgres = inPostgres();
 
 const PRICE = 5_990;
 

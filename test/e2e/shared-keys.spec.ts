@@ -3,7 +3,9 @@ import { SharedMemoryLog } from '../../src/coordinator/testing/shared-memory-log
 import { SharedMemoryStore } from '../../src/coordinator/testing/shared-memory-store.js';
 import { OrderParticipant } from '../../src/participants/order/order.participant.js';
 import { TestApplication } from '../support/application.js';
-import { type Room, postgres } from '../support/storages.js';
+import { type Room, inPostgres } from '../support/storages.js';
+
+const postgres = inPostgres();
 
 interface Members {
   readonly first: TestApplication;

@@ -29,48 +29,53 @@ const memory: Storage = {
   open: () => Promise.resolve({ environment: {}, databases: [], remove: () => Promise.resolve() }),
 };
 
-/** One server for each file of tests that needs one. */
-let server: Promise<PostgresServer> | undefined;
-
 type Databases = readonly [TestDatabase, TestDatabase, TestDatabase];
 
-/** Databases that are no longer used. Creating new ones takes longer than most tests. */
-const emptied: Databases[] = [];
+/**
+ * Databases on a server of its own, which is started when the first one is wanted, and stopped after the last test of the file
+ * that calls this.
+ */
+export function inPostgres(): Storage {
+  let server: Promise<PostgresServer> | undefined;
+  /** No longer used. Creating new ones takes longer than most tests. */
+  const emptied: Databases[] = [];
+  afterAll(async () => {
+    await (await server)?.stop();
+  });
+  return {
+    name: 'in PostgreSQL',
+    showsHoldings: false,
+    open: async () => {
+      // As many as the server has that the application brings.
+      server ??= PostgresServer.start({ max_prepared_transactions: 900 });
+      const databases = emptied.pop() ?? (await createDatabases(await server));
+      const [order, inventory, payment] = databases;
+      const folder = await mkdtemp(join(tmpdir(), 'decisions-'));
+      return {
+        databases,
+        environment: {
+          ORDER_DATABASE_URL: order.url,
+          INVENTORY_DATABASE_URL: inventory.url,
+          PAYMENT_DATABASE_URL: payment.url,
+          DECISION_LOG_PATH: folder,
+          // A real database does not answer within the time-outs that suit services in memory.
+          DTC_PREPARE_TIMEOUT_MS: '800',
+          DTC_COMPLETION_TIMEOUT_MS: '800',
+        },
+        remove: async () => {
+          await rm(folder, { recursive: true, force: true });
+          await Promise.all(databases.map(empty));
+          emptied.push(databases);
+        },
+      };
+    },
+  };
+}
 
-export const postgres: Storage = {
-  name: 'in PostgreSQL',
-  showsHoldings: false,
-  open: async () => {
-    // As many as the server has that the application brings.
-    server ??= PostgresServer.start({ max_prepared_transactions: 900 });
-    const databases = emptied.pop() ?? (await createDatabases(await server));
-    const [order, inventory, payment] = databases;
-    const folder = await mkdtemp(join(tmpdir(), 'decisions-'));
-    return {
-      databases,
-      environment: {
-        ORDER_DATABASE_URL: order.url,
-        INVENTORY_DATABASE_URL: inventory.url,
-        PAYMENT_DATABASE_URL: payment.url,
-        DECISION_LOG_PATH: folder,
-        // A real database does not answer within the time-outs that suit services in memory.
-        DTC_PREPARE_TIMEOUT_MS: '800',
-        DTC_COMPLETION_TIMEOUT_MS: '800',
-      },
-      remove: async () => {
-        await rm(folder, { recursive: true, force: true });
-        await Promise.all(databases.map(empty));
-        emptied.push(databases);
-      },
-    };
-  },
-};
-
-export const STORAGES: readonly Storage[] = [memory, postgres];
-
-afterAll(async () => {
-  await (await server)?.stop();
-});
+/** Every kind of storage, for the tests of one file. */
+export function everyStorage(): readonly [Storage, Storage] {
+  return [memory, inPostgres()];
+}
 
 async function empty(database: TestDatabase): Promise<void> {
   for (const gid of await database.prepared()) await database.query(`ROLLBACK PREPARED '${gid}'`);

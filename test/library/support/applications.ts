@@ -1,14 +1,8 @@
 import type { ModuleMetadata } from '@nestjs/common';
 import { Test, type TestingModule } from '@nestjs/testing';
-import { afterEach } from 'vitest';
+import { onTestFinished } from 'vitest';
 import { CoordinatorModule, type CoordinatorModuleOptions } from '../../../src/coordinator/index.js';
 import { LogRecorder } from './log-recorder.js';
-
-const open: TestingModule[] = [];
-
-afterEach(async () => {
-  for (const application of open.splice(0).toReversed()) await application.close();
-});
 
 /**
  * Starts an application that is closed when the test is over.
@@ -32,7 +26,7 @@ export function startWith(
 /** Initialises an application that a test has compiled, and closes it when the test is over. */
 export async function initialise<A extends TestingModule>(application: A): Promise<A> {
   // Noted first, so that an application whose start fails is closed as well.
-  open.push(application);
+  onTestFinished(() => application.close());
   await application.init();
   return application;
 }
