@@ -48,7 +48,8 @@ let transactions: TransactionManager;
 async function startLogged(options: CoordinatorModuleOptions = {}): Promise<void> {
   application = await startWith(
     [],
-    { clock, maxAttempts: 2, retryBaseMs: 20, random: () => 0.5, ...options },
+    // What a test leaves open is waited for in vain.
+    { clock, maxAttempts: 2, retryBaseMs: 20, random: () => 0.5, shutdownGraceMs: 100, ...options },
     log,
   );
   transactions = application.get(TransactionManager);

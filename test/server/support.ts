@@ -57,7 +57,12 @@ export class TestServer {
   ): Promise<TestServer> {
     const log = new LogRecorder();
     const module = await Test.createTestingModule({
-      imports: [CoordinatorModule.forRoot(coordinator), CoordinatorServerModule.forRoot(server), ...imports],
+      imports: [
+        // What a test leaves open is waited for in vain.
+        CoordinatorModule.forRoot({ shutdownGraceMs: 100, ...coordinator }),
+        CoordinatorServerModule.forRoot(server),
+        ...imports,
+      ],
       ...metadata,
     })
       .setLogger(log)

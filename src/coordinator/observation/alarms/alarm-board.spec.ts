@@ -6,6 +6,8 @@ import { entriesOf } from '../transaction-listing.js';
 import { type Alarm, alarmOf } from './alarm.js';
 import { AlarmBoard } from './alarm-board.js';
 
+/** Alarms look at minutes. */
+const SECOND_MS = 1_000;
 const BOTH = { branches: [branch('stock', 1), branch('payment', 1)] };
 
 function setUp(options = {}) {
@@ -61,7 +63,7 @@ describe('The alarms of transactions', () => {
     await transactions.run(BOTH);
     const [first] = alarms();
     expect(first).toMatchObject({ name: 'DtcStalled', severity: 'warning', unit: 'transactions' });
-    await clock.advance(3_600_001);
+    await clock.advance(3_600_001, SECOND_MS);
     const later = alarms().find(({ id }) => id === first!.id);
     expect(later).toMatchObject({ name: 'DtcStalledTooLong', severity: 'critical', since: first!.since });
   });
@@ -134,7 +136,7 @@ describe('The alarms of conditions', () => {
     payment.script = {};
     board.step();
     for (let minutes = 0; minutes < 6; minutes++) {
-      await clock.advance(60_000);
+      await clock.advance(60_000, SECOND_MS);
       for (let times = 0; times < 10; times++) await transactions.run(BOTH);
       board.step();
     }
@@ -145,7 +147,7 @@ describe('The alarms of conditions', () => {
     const { reporter, clock, alarm } = setUp();
     reporter.defect(new Error('a defect'), 'a test');
     expect(alarm('DtcDefects')).toMatchObject({ count: 1, unit: 'events' });
-    await clock.advance(3_600_001);
+    await clock.advance(3_600_001, SECOND_MS);
     expect(alarm('DtcDefects')).toBeUndefined();
   });
 
@@ -153,10 +155,10 @@ describe('The alarms of conditions', () => {
     const { runtime, clock, alarms } = setUp();
     runtime.members.adoptions.lost = 1;
     expect(alarms()).toMatchObject([{ name: 'DtcMemberLost', count: 1 }]);
-    await clock.advance(60_000);
+    await clock.advance(60_000, SECOND_MS);
     runtime.members.adoptions.lost = 3;
     expect(alarms()).toMatchObject([{ name: 'DtcRestartLoop', count: 3, severity: 'critical' }]);
-    await clock.advance(900_001);
+    await clock.advance(900_001, SECOND_MS);
     expect(alarms().filter(({ name }) => name === 'DtcRestartLoop')).toEqual([]);
   });
 
@@ -167,7 +169,7 @@ describe('The alarms of conditions', () => {
     expect(alarms()).toMatchObject([
       { name: 'DtcMemberLost', subject: 'shop-1, epoch 3', cause: 'lost', severity: 'warning' },
     ]);
-    await clock.advance(240_001);
+    await clock.advance(240_001, SECOND_MS);
     expect(alarms()).toMatchObject([{ name: 'DtcAdoptionStuck', severity: 'critical' }]);
   });
 
