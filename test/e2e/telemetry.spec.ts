@@ -152,7 +152,7 @@ describe('The sample with OpenTelemetry', () => {
   beforeAll(async () => {
     airline = await start('airline');
     shop = await startShop();
-  }, MINUTE_MS);
+  });
 
   it('shows a request as one trace, from HTTP through the coordinator to the participant in another process', async () => {
     const traceId = 'a'.repeat(32);

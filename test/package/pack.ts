@@ -2,7 +2,8 @@ import { cp, mkdir, readdir, symlink } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { run } from './commands.js';
 
-const PACK_MS = 120_000;
+/** It compiles, and checks all types. */
+const PACK_MS = 300_000;
 const repository = resolve(import.meta.dirname, '../..');
 
 /** What of the repository a release is made from. */

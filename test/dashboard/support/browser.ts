@@ -8,11 +8,14 @@ export const CHROMIUM_PATH: string | undefined = [process.env['CHROMIUM_PATH'], 
   (path) => path !== undefined && existsSync(path),
 );
 
+/** Far more than it takes, on a slow machine with other work. */
+const LAUNCH_MS = 120_000;
+
 /** @throws when there is no Chromium: see {@link CHROMIUM_PATH}. */
 export function launchChromium(): Promise<Browser> {
   if (CHROMIUM_PATH === undefined) throw new Error('No Chromium was found. Set CHROMIUM_PATH to one.');
   // Its sandbox needs rights that a root user of a container does not have; it visits nothing but this machine.
-  return chromium.launch({ executablePath: CHROMIUM_PATH, args: ['--no-sandbox'] });
+  return chromium.launch({ executablePath: CHROMIUM_PATH, args: ['--no-sandbox'], timeout: LAUNCH_MS });
 }
 
 export const DESKTOP = { width: 1280, height: 800 };
@@ -56,7 +59,7 @@ export class Visit {
     });
     const page = await context.newPage();
     // An element comes at once, but not on a machine with other work.
-    page.setDefaultTimeout(20_000);
+    page.setDefaultTimeout(40_000);
     const complaints: string[] = [];
     page.on('pageerror', (error) => complaints.push(`exception: ${error.message}`));
     page.on('console', (message) => {
