@@ -30,6 +30,16 @@ describe('Histogram', () => {
     expect(histogram.counts[0]).toBe(4 * 10 + 1);
   });
 
+  it('counts several values at once as it counts each of them, and passes over those that are missing', () => {
+    const values = [0, 10, Number.NaN, 10.5, 20, 50, 51, Number.NaN, 1e9];
+    const together = histogramOf();
+    together.observeAll(Float64Array.from(values.flatMap((value) => [7, value])), 1, 2 * values.length, 2);
+    const present = histogramOf(...values.filter((value) => !Number.isNaN(value)));
+
+    expect([...together.counts]).toEqual([...present.counts]);
+    expect(together.sum).toBe(present.sum);
+  });
+
   it('has no quantile without a value', () => {
     expect(histogramOf().quantile(0.5)).toBeNull();
     expect(histogramOf().count).toBe(0);

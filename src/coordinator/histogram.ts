@@ -30,16 +30,36 @@ export class Histogram {
     if (this.keptCount === COUNTED_TOGETHER) this.countKept();
   }
 
-  private countKept(): void {
-    const { bounds, cells, kept, keptCount } = this;
+  /**
+   * Counts several values at once.
+   *
+   * @param values of which every `stride`th counts, from `first` to before `end`. NaN stands for no value.
+   * @internal
+   */
+  observeAll(values: Float64Array, first: number, end: number, stride: number): void {
+    const { bounds, cells } = this;
     const { length } = bounds;
-    for (let index = 0; index < keptCount; index++) {
-      const value = kept[index]!;
+    const lowest = length === 0 ? -Infinity : bounds[0]!;
+    let low = 0;
+    let sum = 0;
+    for (let index = first; index < end; index += stride) {
+      const value = values[index]!;
+      if (Number.isNaN(value)) continue;
+      sum += value;
+      if (value <= lowest) {
+        low++;
+        continue;
+      }
       let bucket = 0;
       while (bucket < length && value > bounds[bucket]!) bucket++;
       cells[bucket]!++;
-      cells[length + 1]! += value;
     }
+    cells[0]! += low;
+    cells[length + 1]! += sum;
+  }
+
+  private countKept(): void {
+    this.observeAll(this.kept, 0, this.keptCount, 1);
     this.keptCount = 0;
   }
 

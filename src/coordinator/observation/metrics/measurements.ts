@@ -76,8 +76,10 @@ export class Measurements {
       if (measured?.participant !== participant) recent[index] = measured = measurementsOf(participant);
       const askedAt = turns?.askedAt(branch);
       const askedUs = askedAt === undefined ? preparingUs : transaction.elapsedUs(askedAt);
-      if (votedUs >= 0) measured.prepareUs.observe(votedUs - askedUs);
-      if (completedUs >= 0) measured.completionUs.observe(completedUs - completingUs);
+      measured.observe(
+        votedUs === NOT_YET ? Number.NaN : votedUs - askedUs,
+        completedUs === NOT_YET ? Number.NaN : completedUs - completingUs,
+      );
     }
   }
 }

@@ -27,14 +27,18 @@ export type LineKind = (typeof LINE_KINDS)[number];
 /** All votes of a participant may expire at once: one line says it. */
 const MOST_LINES: Partial<Record<LineKind, number>> = { 'vote-expiring': 1, 'vote-expired': 1 };
 
+/** The number of branches whose durations are counted together. */
+const BRANCHES_KEPT = 64;
+
 /** Measurements of one participant beyond its own counts. */
 export class ParticipantMeasurements {
-  /** From the start of the voting, or of its turn, to the answer, in microseconds. */
-  readonly prepareUs = new Histogram(DURATION_BOUNDS_US);
-  /** From the decision to the acknowledgement; of a one-phase commit, from the call. In microseconds. */
-  readonly completionUs = new Histogram(DURATION_BOUNDS_US);
-  readonly recentPrepares = new RecentDurations(this.prepareUs);
-  readonly recentCompletions = new RecentDurations(this.completionUs);
+  private readonly prepares = new Histogram(DURATION_BOUNDS_US);
+  private readonly completions = new Histogram(DURATION_BOUNDS_US);
+  /** The durations of the latest branches, which are counted together: of a prepare, and of the completion after it. */
+  private readonly kept = new Float64Array(2 * BRANCHES_KEPT);
+  private keptCount = 0;
+  readonly recentPrepares = new RecentDurations(() => this.prepareUs);
+  readonly recentCompletions = new RecentDurations(() => this.completionUs);
   /** The number of failed lists of its prepared branches. */
   failedScans = 0;
   /** Its prepared branches of which this coordinator cannot know the decision. */
@@ -46,6 +50,34 @@ export class ParticipantMeasurements {
   private readonly windows = new Map<LineKind, LineWindow>();
 
   constructor(readonly participant: RegisteredParticipant) {}
+
+  /** From the start of the voting, or of its turn, to the answer, in microseconds. */
+  get prepareUs(): Histogram {
+    this.countKept();
+    return this.prepares;
+  }
+
+  /** From the decision to the acknowledgement; of a one-phase commit, from the call. In microseconds. */
+  get completionUs(): Histogram {
+    this.countKept();
+    return this.completions;
+  }
+
+  /** A branch has ended. A duration is NaN if there was no answer. */
+  observe(prepareUs: number, completionUs: number): void {
+    const { kept, keptCount } = this;
+    kept[keptCount] = prepareUs;
+    kept[keptCount + 1] = completionUs;
+    this.keptCount = keptCount + 2;
+    if (this.keptCount === kept.length) this.countKept();
+  }
+
+  private countKept(): void {
+    const { kept, keptCount } = this;
+    this.prepares.observeAll(kept, 0, keptCount, 2);
+    this.completions.observeAll(kept, 1, keptCount, 2);
+    this.keptCount = 0;
+  }
 
   /** @returns the window of the lines of one kind about the participant. */
   lines(kind: LineKind): LineWindow {

@@ -14,7 +14,7 @@ export class RecentDurations {
   private readonly earlier: Float64Array[] = [new Float64Array(DURATION_BOUNDS_US.length + 1)];
 
   /** @param answeredUs the calls with an answer, in microseconds. */
-  constructor(private readonly answeredUs: Histogram) {}
+  constructor(private readonly answeredUs: () => Histogram) {}
 
   /** Begins a new step. Called at a fixed pace. */
   step(): void {
@@ -39,6 +39,6 @@ export class RecentDurations {
 
   private all(): Float64Array {
     const unanswered = this.unansweredUs.counts;
-    return this.answeredUs.counts.map((count, bucket) => count + unanswered[bucket]!);
+    return this.answeredUs().counts.map((count, bucket) => count + unanswered[bucket]!);
   }
 }
