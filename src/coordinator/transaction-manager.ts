@@ -17,6 +17,7 @@ import { Transaction } from './transaction.js';
 import {
   type BeginOnceOptions,
   type BeginOptions,
+  type RareFields,
   type ReadRequest,
   type TransactionRequest,
   readRequest,
@@ -77,21 +78,19 @@ export class TransactionManager {
     try {
       const { admission, limits } = this.runtime;
       const read = readRequest(request, true);
-      const signal = read.signal === undefined ? undefined : new CallerSignal(read.signal);
+      const { rare } = read;
+      const signal = rare && signalIn(rare);
       const transaction = admission.create(read.name, read.timeoutMs, read.branchCount);
-      if (read.prepareInTurn) transaction.needExtras().inTurn = true;
-      if (read.attributes !== undefined) transaction.needExtras().attributes = read.attributes;
-      if (read.requestId !== undefined) transaction.needExtras().caller = { requestId: read.requestId };
-      if (read.requestKey !== undefined) transaction.needExtras().requestKey = read.requestKey;
+      if (rare !== undefined) note(rare, transaction);
       if (signal?.isAborted !== true) {
         admission.enlistAll(transaction, read.branches, read.branchCount);
         // An earlier request with the key gets its answer even if the participants cannot work now.
-        if (read.requestKey === undefined) admission.checkSilence(transaction);
+        if (rare?.requestKey === undefined) admission.checkSilence(transaction);
         // Everything that can fail happens before the start. After it the transaction has an outcome.
         signal?.listen();
       }
       // Nearly all requests have neither, and closures for the others would cost them an object each.
-      if (signal !== undefined || read.requestKey !== undefined || limits.isActive)
+      if (signal !== undefined || rare?.requestKey !== undefined || limits.isActive)
         return this.startRun(read, transaction, signal);
       const outcome = outcomeOf(transaction);
       if (!this.groups.takes(transaction, undefined)) this.runtime.begin(transaction, undefined);
@@ -120,7 +119,7 @@ export class TransactionManager {
     reject: (error: Error) => void,
   ): void {
     heeding(signal, () => {
-      if (read.requestKey !== undefined) this.runOnce(read, transaction, signal, resolve, reject);
+      if (read.rare?.requestKey !== undefined) this.runOnce(read, transaction, signal, resolve, reject);
       else if (signal?.isAborted === true) this.startCancelled(transaction, signal);
       else if (this.groups.takes(transaction, signal)) return;
       else if (this.runtime.limits.isActive) this.beginWithRoom(read, transaction, signal, resolve, reject);
@@ -136,7 +135,7 @@ export class TransactionManager {
    */
   begin(options: BeginOptions = {}): Transaction {
     const read = readRequest(options, false);
-    if (read.requestKey !== undefined)
+    if (read.rare?.requestKey !== undefined)
       throw new InvalidRequestError('key', 'has to be reserved before the start: use run() or beginOnce()');
     const { transaction, signal } = this.make(read);
     const handle = this.handleOf(transaction);
@@ -153,9 +152,9 @@ export class TransactionManager {
    */
   async beginOnce(options: BeginOnceOptions): Promise<BegunOnce> {
     const read = readRequest(options, false);
-    if (read.requestKey === undefined) throw new InvalidRequestError('key', 'is needed: begin() takes none');
+    if (read.rare?.requestKey === undefined)
+      throw new InvalidRequestError('key', 'is needed: begin() takes none');
     const { transaction, signal } = this.make(read);
-    transaction.needExtras().requestKey = read.requestKey;
     const handle = this.handleOf(transaction);
     signal?.listen();
     try {
@@ -337,15 +336,13 @@ export class TransactionManager {
   }
 
   /** Makes the transaction of begin(), which is not begun yet. */
-  private make({ name, timeoutMs, prepareInTurn, attributes, requestId, signal: given }: ReadRequest): {
+  private make({ name, timeoutMs, rare }: ReadRequest): {
     transaction: TransactionRecord;
     signal: CallerSignal | undefined;
   } {
-    const signal = given === undefined ? undefined : new CallerSignal(given);
+    const signal = rare && signalIn(rare);
     const transaction = this.runtime.admission.create(name, timeoutMs, 0);
-    if (prepareInTurn) transaction.needExtras().inTurn = true;
-    if (attributes !== undefined) transaction.needExtras().attributes = attributes;
-    if (requestId !== undefined) transaction.needExtras().caller = { requestId };
+    if (rare !== undefined) note(rare, transaction);
     return { transaction, signal };
   }
 
@@ -458,6 +455,21 @@ export class TransactionManager {
       transaction.needExtras().settleHandle = resolve;
     });
   }
+}
+
+function signalIn({ signal }: RareFields): CallerSignal | undefined {
+  return signal === undefined ? undefined : new CallerSignal(signal);
+}
+
+/** Notes in a transaction what its caller has asked for. */
+function note(
+  { prepareInTurn, attributes, requestId, requestKey }: RareFields,
+  transaction: TransactionRecord,
+): void {
+  if (prepareInTurn) transaction.needExtras().inTurn = true;
+  if (attributes !== undefined) transaction.needExtras().attributes = attributes;
+  if (requestId !== undefined) transaction.needExtras().caller = { requestId };
+  if (requestKey !== undefined) transaction.needExtras().requestKey = requestKey;
 }
 
 /** @returns the promise of the caller, which the transaction resolves when its outcome is told. */

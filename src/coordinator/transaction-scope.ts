@@ -14,10 +14,13 @@ interface Scope<T> {
  */
 export class TransactionScope<T extends object> {
   private readonly storage = new AsyncLocalStorage<Scope<T> | undefined>();
+  /** Whether a decorated method has run. Until then the store need not be asked. */
+  private isUsed = false;
 
   /** Runs the work of the method that has begun this transaction. */
   async enclose<R>(transaction: T, work: () => Promise<R>): Promise<R> {
     const scope: Scope<T> = { enclosing: transaction, hidden: undefined };
+    this.isUsed = true;
     try {
       return await this.storage.run(scope, work);
     } finally {
@@ -29,6 +32,7 @@ export class TransactionScope<T extends object> {
   /** Runs work that must have no transaction. One that is hidden from the caller stays hidden. */
   hide<R>(transaction: T | undefined, work: () => R): R {
     const hidden = transaction ?? this.storage.getStore()?.hidden;
+    this.isUsed = true;
     return this.storage.run({ enclosing: undefined, hidden }, work);
   }
 
@@ -38,7 +42,7 @@ export class TransactionScope<T extends object> {
   }
 
   get isEntered(): boolean {
-    return this.storage.getStore() !== undefined;
+    return this.isUsed && this.storage.getStore() !== undefined;
   }
 
   get enclosing(): T | undefined {

@@ -71,6 +71,20 @@ class Listening extends ScriptedParticipant {
 }
 
 const PAYLOAD = { row: 3 };
+/** A transaction that an earlier run has decided to commit. */
+const RECORD: CommitRecord = {
+  id: 'shop-1-1',
+  name: 'sale',
+  decider: DECIDER,
+  branches: [{ branchId: 'a', participant: 'a', payload: PAYLOAD, completed: false }],
+};
+/** A log that has its record. */
+class Kept extends MemoryDecisionLog {
+  override open(name: string) {
+    return { ...super.open(name), decisions: [RECORD] };
+  }
+}
+
 let clock: ManualClock;
 let log: LogRecorder;
 let application: TestingModule;
@@ -199,21 +213,20 @@ describe('A participant that wants to hear of its branches', () => {
   });
 
   it('is notified of the end of a branch that an earlier run started, and not of its start', async () => {
-    const record: CommitRecord = {
-      id: 'shop-1-1',
-      name: 'sale',
-      decider: DECIDER,
-      branches: [{ branchId: 'a', participant: 'a', payload: PAYLOAD, completed: false }],
-    };
-    class Kept extends MemoryDecisionLog {
-      override open(name: string) {
-        return { ...super.open(name), decisions: [record] };
-      }
-    }
     const a = new Listening({}, clock);
     const registered = Participant({ name: 'a' });
     registered(Listening);
     const next = await startWith([{ provide: Listening, useValue: a }], { name: 'shop', log: new Kept() });
+    await recoverNow(next);
+
+    expect(a.told).toEqual([{ transactionId: 'shop-1-1', branchId: 'a', state: 'committed' }]);
+  });
+
+  it('is notified of the end of such a branch also if it is registered only after the start', async () => {
+    const next = await startWith([], { name: 'shop', log: new Kept() });
+    await recoverNow(next);
+    const a = new Listening({}, clock);
+    next.get(ParticipantRegistry).register(a, { name: 'a' });
     await recoverNow(next);
 
     expect(a.told).toEqual([{ transactionId: 'shop-1-1', branchId: 'a', state: 'committed' }]);

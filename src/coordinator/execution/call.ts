@@ -18,6 +18,8 @@ export class AmbientTransactions {
   /** The place of the calling code with respect to decorated methods. */
   readonly scope = new TransactionScope<object>();
   private readonly storage = new AsyncLocalStorage<TransactionRecord | undefined>();
+  /** Most applications never run code for a transaction, and the store need not be asked then. */
+  private isUsed = false;
 
   /**
    * Runs `work`, and everything that it starts, with this transaction as the ambient one, and as a part of
@@ -25,12 +27,13 @@ export class AmbientTransactions {
    */
   run<T>(transaction: TransactionRecord, work: () => T): T {
     const trace = transaction.extras?.trace;
+    this.isUsed = true;
     return this.storage.run(transaction, trace === undefined ? work : () => trace.run(work));
   }
 
   /** Whether the calling code runs for a transaction, or below a decorated method. */
   get isEntered(): boolean {
-    return this.storage.getStore() !== undefined || this.scope.isEntered;
+    return (this.isUsed && this.storage.getStore() !== undefined) || this.scope.isEntered;
   }
 
   /**

@@ -28,6 +28,8 @@ export class Contention {
   /** No participant is marked after this moment. */
   private latest = 0;
   private readonly marks = new WeakMap<RegisteredParticipant, Mark>();
+  /** Whether the places of a participant, or the room of its server, are limited. */
+  isLimited = false;
 
   constructor(private readonly clock: Clock) {}
 
@@ -52,6 +54,7 @@ export class Contention {
    */
   calls(transaction: TransactionRecord): boolean {
     const isMarked = transaction.size > 1 && this.latest !== 0 && this.clock.now() < this.latest;
+    if (!isMarked && !this.isLimited) return false;
     for (let branch = transaction.firstBranch; branch !== undefined; branch = branch.next) {
       const { participant } = branch;
       if (participant.places?.isFull || participant.server?.isBusy) return true;

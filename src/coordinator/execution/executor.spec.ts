@@ -20,7 +20,10 @@ function spies() {
   const observer = new Proxy({} as TransactionObserver, {
     get: (_, name) => methods.get(name) ?? methods.set(name, vi.fn()).get(name),
   });
-  return { observer, on: (name: keyof TransactionObserver) => vi.mocked(observer[name]!) };
+  return {
+    observer,
+    on: (name: Exclude<keyof TransactionObserver, 'hearsSteps'>) => vi.mocked(observer[name]!),
+  };
 }
 
 function setUp(script: ParticipantScript = {}, options: TestCoordinatorOptions = {}) {

@@ -353,7 +353,8 @@ export class Executor implements TransactionExecutor {
     if (state === PREPARING) transaction.preparingUs = transaction.elapsedUs(this.clock.now());
     else if (state === COMMITTING || state === ABORTING)
       transaction.decidedUs = transaction.elapsedUs(this.clock.now());
-    this.observers.entered(transaction, from);
+    if (this.observers.hearSteps || transaction.extras !== undefined)
+      this.observers.entered(transaction, from);
   }
 
   prepare(transaction: TransactionRecord): void {

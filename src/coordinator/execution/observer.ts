@@ -36,6 +36,8 @@ export type ExpiryMoment = 'before-decision' | 'after-decision';
  * observer changes a transaction.
  */
 export interface TransactionObserver {
+  /** Whether it wants to hear of each step of the state machine. @default true */
+  readonly hearsSteps?: boolean;
   /** A step of the state machine. Called several times for every transaction, so it must be cheap. */
   entered(transaction: TransactionRecord, from: StateNumber): void;
   /** The abort was caused by this branch: it refused, failed or was late. */
@@ -161,17 +163,23 @@ const LATE_ANSWERS = ['voted commit', 'voted read-only', 'refused', 'failed'] as
  * A transaction that is not traced costs one comparison in each call.
  */
 export class Observers {
+  /** Whether {@link entered} has to be called for a transaction that is not traced. */
+  readonly hearSteps: boolean;
+
   constructor(
     private readonly clock: Clock,
     private readonly observer: TransactionObserver,
     private readonly tracing: Tracing,
     /** Calls participants outside the transaction of the code that has caused the event. */
     private readonly outside: <T>(call: () => T) => T,
-  ) {}
+  ) {
+    this.hearSteps = observer.hearsSteps !== false;
+  }
 
   /** A transaction is in flight from now on. */
   begun(transaction: TransactionRecord): void {
     this.tracing.begun(transaction);
+    if (!transaction.mayBeHeard) return;
     for (let branch = transaction.firstBranch; branch !== undefined; branch = branch.next)
       this.enlisted(branch);
   }
@@ -336,6 +344,7 @@ export class Observers {
       return;
     }
     this.observer.ended(transaction);
+    if (!transaction.mayBeHeard) return;
     for (let branch = transaction.firstBranch; branch !== undefined; branch = branch.next) {
       if (branch.participant.hearsEnds) void this.tellEnded(branch);
     }

@@ -107,6 +107,8 @@ export class TransactionRecord implements ProtocolTransaction, CommitDecision {
    */
   shortestTimeoutMs: number;
   extras: TransactionExtras<TransactionRecord, BranchRecord> | undefined = undefined;
+  /** Whether a participant may want to be told of the start or the end of its branch. */
+  mayBeHeard = false;
 
   constructor(
     /** While it is a member of a group, the group drives it. */
@@ -125,7 +127,8 @@ export class TransactionRecord implements ProtocolTransaction, CommitDecision {
     if (this.lastBranch === undefined) this.firstBranch = branch;
     else this.lastBranch.next = branch;
     this.lastBranch = branch;
-    const { shortestTimeoutMs } = branch.participant;
+    const { shortestTimeoutMs, mayHear } = branch.participant;
+    if (mayHear) this.mayBeHeard = true;
     if (shortestTimeoutMs < this.shortestTimeoutMs) this.shortestTimeoutMs = shortestTimeoutMs;
   }
 

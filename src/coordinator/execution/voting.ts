@@ -168,6 +168,7 @@ export class Voting {
       this.ask(branch);
     };
     const isContended = (): boolean => contention.isContended(participant);
+    contention.isLimited = true;
     participant.places = new PreparePlaces(places, clock, ask, isContended);
   }
 

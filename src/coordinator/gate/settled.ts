@@ -4,8 +4,6 @@ import { types } from 'node:util';
 const MAX_DEPTH = 16;
 
 const then = Reflect.get(Promise.prototype, 'then') as Function;
-/** Object.hasOwn() calls it, and takes longer. */
-const hasOwn = Reflect.get(Object.prototype, 'hasOwnProperty') as Function;
 const IGNORE = (): void => {};
 
 /** The end of a call: a value, or an error. */
@@ -42,8 +40,9 @@ export function followSound(
   if (typeof answer !== 'object' || answer === null) return false;
   try {
     const promise = answer as Promise<unknown>;
-    if (promise.constructor !== Promise || hasOwn.call(promise, 'constructor') === true) return false;
-    if (promise.then !== then) return false;
+    // A constructor of its own may be another one when the native then reads it. That one makes a promise that nobody looks at:
+    // the callbacks are those of the answer itself. If it throws, neither was taken.
+    if (promise.constructor !== Promise || promise.then !== then) return false;
     // Reflect.apply() would make an array.
     then.call(promise, fulfilled, rejected);
     return true;

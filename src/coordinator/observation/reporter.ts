@@ -37,7 +37,7 @@ export class Reporter implements TransactionObserver, OnApplicationShutdown {
   private readonly logger = new Logger('Transaction');
   private readonly userCodeLogger = new Logger('BranchEvents');
   private readonly eventsLogger = new Logger('TransactionEvents');
-  private readonly logsSteps: boolean;
+  readonly hearsSteps: boolean;
   private readonly limit: LineLimit;
   /** The lines that are about no single participant. */
   private readonly windows = new Map<LineKind, LineWindow>();
@@ -47,16 +47,13 @@ export class Reporter implements TransactionObserver, OnApplicationShutdown {
     private readonly events: TransactionEvents,
     @Inject(COORDINATOR_OPTIONS) { maxLinesOfKind }: ReporterOptions = { maxLinesOfKind: Infinity },
   ) {
-    this.logsSteps = lines.logsSteps !== false;
+    this.hearsSteps = lines.logsSteps !== false;
     this.limit = new LineLimit(maxLinesOfKind, (window, leftOut) => this.reportLeftOut(window, leftOut));
     events.failed = (event, transaction, error) => this.listenerFailed(event, transaction, error);
   }
 
   entered(transaction: TransactionRecord, from: StateNumber): void {
-    if (this.logsSteps) this.logStep(transaction, from);
-  }
-
-  private logStep(transaction: TransactionRecord, from: StateNumber): void {
+    if (!this.hearsSteps) return;
     try {
       if (!this.lines.isDebugEnabled()) return;
       const message = `${STATES[from]} to ${transaction.stateName}`;

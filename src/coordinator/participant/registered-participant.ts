@@ -130,6 +130,8 @@ export class RegisteredParticipant {
   /** Whether it wants to know when a branch starts and ends. */
   hearsStarts!: boolean;
   hearsEnds!: boolean;
+  /** Whether it is told of one of them, or may be once it is another one. */
+  mayHear!: boolean;
   /** Its place in the order of registration, in which participants prepare one after the other. */
   rank = 0;
   /** Limits how many branches it prepares at once; undefined if it declares no capacity. */
@@ -210,5 +212,6 @@ export class RegisteredParticipant {
     this.grouped = grouped === true && instance.remoteAddress === undefined && !options.ambient;
     this.hearsStarts = typeof instance.branchStarted === 'function';
     this.hearsEnds = typeof instance.branchEnded === 'function';
+    this.mayHear = this.hearsStarts || this.hearsEnds || this.isAwaited;
   }
 }

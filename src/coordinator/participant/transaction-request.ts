@@ -89,13 +89,19 @@ const KEY = /^[\x20-\x7e]{1,200}$/;
 export interface ReadRequest {
   readonly name: string | undefined;
   readonly timeoutMs: number | undefined;
+  /** Undefined if the request has none of these fields. */
+  readonly rare: RareFields | undefined;
+  readonly branches: readonly unknown[];
+  readonly branchCount: number;
+}
+
+/** The fields that most requests do not have. Kept apart, they cost the others one comparison. */
+export interface RareFields {
   readonly prepareInTurn: boolean;
   readonly attributes: Attributes | undefined;
   readonly requestId: string | undefined;
   readonly signal: unknown;
   readonly requestKey: { readonly key: string; readonly fingerprint: string } | undefined;
-  readonly branches: readonly unknown[];
-  readonly branchCount: number;
 }
 
 const NO_BRANCHES: readonly unknown[] = [];
@@ -107,16 +113,12 @@ const NO_BRANCHES: readonly unknown[] = [];
 export function readRequest(request: Partial<TransactionRequest>, takesBranches: boolean): ReadRequest {
   let name: unknown;
   let timeoutMs: unknown;
-  let prepareInTurn: unknown;
-  let attributes: unknown;
-  let requestId: unknown;
-  let signal: unknown;
-  let key: unknown;
-  let fingerprint: unknown;
+  let rare: Given | undefined;
   let branches: unknown = NO_BRANCHES;
   let branchCount = 0;
   try {
-    ({ name, timeoutMs, prepareInTurn, attributes, requestId, signal, key, fingerprint } = request);
+    ({ name, timeoutMs } = request);
+    rare = givenIn(request);
     if (takesBranches) {
       ({ branches } = request);
       if (Array.isArray(branches)) branchCount = branches.length;
@@ -128,13 +130,32 @@ export function readRequest(request: Partial<TransactionRequest>, takesBranches:
   return {
     name: nameIn(name),
     timeoutMs: timeoutIn(timeoutMs),
+    rare: rare && rareFieldsOf(rare),
+    branches,
+    branchCount,
+  };
+}
+
+type Given = Readonly<
+  Record<'prepareInTurn' | 'attributes' | 'requestId' | 'signal' | 'key' | 'fingerprint', unknown>
+>;
+
+/** @returns the rare fields as they are given; undefined if none is. */
+function givenIn(request: Partial<TransactionRequest>): Given | undefined {
+  const { prepareInTurn, attributes, requestId, signal, key, fingerprint } = request;
+  if (prepareInTurn === undefined && attributes === undefined && requestId === undefined) {
+    if (signal === undefined && key === undefined && fingerprint === undefined) return undefined;
+  }
+  return { prepareInTurn, attributes, requestId, signal, key, fingerprint };
+}
+
+function rareFieldsOf({ prepareInTurn, attributes, requestId, signal, key, fingerprint }: Given): RareFields {
+  return {
     prepareInTurn: turnsIn(prepareInTurn),
     attributes: attributesIn(attributes),
     requestId: requestIdIn(requestId),
     signal,
     requestKey: key === undefined && fingerprint === undefined ? undefined : keyIn(key, fingerprint),
-    branches,
-    branchCount,
   };
 }
 

@@ -35,9 +35,12 @@ import {
  * @internal
  */
 export function step(transaction: ProtocolTransaction, next: StateNumber): void {
-  const from = transaction.state;
-  if (!isLegal(from, next)) throw new IllegalTransitionError(STATES[from]!, STATES[next]!);
+  if (!isLegal(transaction.state, next)) throw illegal(transaction.state, next);
   transaction.state = next;
+}
+
+function illegal(from: StateNumber, next: StateNumber): IllegalTransitionError {
+  return new IllegalTransitionError(STATES[from]!, STATES[next]!);
 }
 
 /**
