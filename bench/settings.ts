@@ -21,7 +21,9 @@ export interface MemorySettings extends RoundSettings {
 
 /** How long and how often the benchmark measures over the network. */
 export interface RemoteSettings extends RoundSettings {
-  /** How long each contender runs before the first level, with many transactions in flight, in milliseconds. */
+  /**
+   * How long each contender runs before the first level, with many transactions in flight, in milliseconds.
+   */
   readonly compileMs: number;
   /** How long with one in flight, when every call is a message of its own, in milliseconds. */
   readonly compileAloneMs: number;
@@ -37,7 +39,10 @@ export interface PostgresSettings extends RoundSettings {
   readonly compileMs: number;
 }
 
-/** How long transactions arrive, and how often at each load. The warm-up is the same at each load, and longer than a prepare may hang. */
+/**
+ * How long transactions arrive, and how often at each load. The warm-up is the same at each load, and longer
+ * than a prepare may hang.
+ */
 export interface OverloadSettings extends RoundSettings {
   /** How long transactions run before the first round, in milliseconds. */
   readonly compileMs: number;

@@ -17,7 +17,8 @@ export default defineConfig({
     license: { fileName: 'licenses.md' },
   },
   experimental: {
-    // The page lives at /dashboard, without a slash, under whatever prefix: its files are beneath its own name.
+    // The page lives at /dashboard, without a slash, under whatever prefix: its files are beneath its own
+    // name.
     renderBuiltUrl: (filename, { hostType }) =>
       hostType === 'html' ? `./dashboard/${filename}` : { relative: true },
   },

@@ -158,12 +158,12 @@ export interface Configuration {
 }
 
 /**
- * Reads the configuration: the variables of {@link applicationSchema}, and each option of the coordinator from its own
- * (`timeoutMs` from DTC_TIMEOUT_MS).
+ * Reads the configuration: the variables of {@link applicationSchema}, and each option of the coordinator
+ * from its own (`timeoutMs` from DTC_TIMEOUT_MS).
  *
- * @throws EnvironmentError when a value is impossible, values do not go together, a variable with a beginning of ours
- * is not known, or others could reach the application and no caller needs a token. It names all of them, so that one
- * start tells all that there is to correct.
+ * @throws EnvironmentError when a value is impossible, values do not go together, a variable with a beginning
+ * of ours is not known, or others could reach the application and no caller needs a token. It names all of
+ * them, so that one start tells all that there is to correct.
  */
 export function readConfiguration(environment: NodeJS.ProcessEnv): Configuration {
   const problems: string[] = [];
@@ -239,7 +239,10 @@ function problemsOfDemo({ demo, host, readerTokens = [], operatorTokens = [] }: 
   ];
 }
 
-/** @throws EnvironmentError when two roles have a name or a token in common, or other machines could read without a token. */
+/**
+ * @throws EnvironmentError when two roles have a name or a token in common, or other machines could read
+ * without a token.
+ */
 export function accessOf({
   host,
   readerTokens: readers = [],

@@ -127,10 +127,11 @@ export interface RemoteConfiguration {
 }
 
 /**
- * Reads the configuration from the variables of {@link coordinatorProgramSchema} and of the coordinator's options.
+ * Reads the configuration from the variables of {@link coordinatorProgramSchema} and of the coordinator's
+ * options.
  *
- * @throws EnvironmentError when a value is impossible, values do not go together, or a variable with a beginning of ours is not
- * known. It names all of them.
+ * @throws EnvironmentError when a value is impossible, values do not go together, or a variable with a
+ * beginning of ours is not known. It names all of them.
  */
 export function readCoordinatorConfiguration(environment: NodeJS.ProcessEnv): CoordinatorConfiguration {
   const problems: string[] = [];

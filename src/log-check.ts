@@ -5,18 +5,22 @@ import { SqliteDecisionLog } from './sqlite/index.js';
 
 /** What a log holds. */
 export interface LogCheck {
-  /** Whether no decision waits for its end and no report for an operator: then the log is needed no longer. */
+  /**
+   * Whether no decision waits for its end and no report for an operator: then the log is needed no longer.
+   */
   readonly isEmpty: boolean;
   /** The same for a person: a line for each decision and each report, and what to do. */
   readonly lines: readonly string[];
 }
 
 /**
- * Says what an embedded log holds, whose process has ended. This is a start of the log: it has one epoch less to give out.
+ * Says what an embedded log holds, whose process has ended. This is a start of the log: it has one epoch less
+ * to give out.
  *
  * @param path the folder of the logs (`DECISION_LOG_PATH`).
  * @param name of the coordinator (`DTC_NAME`).
- * @throws Error when there is no such log; LogInUseError while a process runs on it; the other errors of a start.
+ * @throws Error when there is no such log; LogInUseError while a process runs on it; the other errors of a
+ * start.
  */
 export async function checkLog(path: string, name: string): Promise<LogCheck> {
   const folder = join(path, name);

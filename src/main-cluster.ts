@@ -112,7 +112,10 @@ function memberAt(number: number, host: string, port: number, shared: NodeJS.Pro
   };
 }
 
-/** The members of one machine reach each other at the address on which they listen, or at that of the machine itself. */
+/**
+ * The members of one machine reach each other at the address on which they listen, or at that of the machine
+ * itself.
+ */
 function reachable(host: string): string {
   if (host === '0.0.0.0') return '127.0.0.1';
   if (host === '::') return '[::1]';

@@ -30,7 +30,10 @@ function notAccessible(path: string, code: string): string {
   return `${path} cannot be read or written by this user (${code}). Give the user access, or start in another folder.`;
 }
 
-/** The runbook has a paragraph on each code of the library. Those of Node and of databases can be searched for. */
+/**
+ * The runbook has a paragraph on each code of the library. Those of Node and of databases can be searched
+ * for.
+ */
 function withCode(message: string, code: unknown): string {
   return typeof code === 'string' && !message.includes(code) ? `${message} (${code})` : message;
 }

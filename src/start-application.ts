@@ -109,8 +109,8 @@ function warnOfServiceLinks(names: readonly string[] = []): void {
 }
 
 /**
- * Reports in one line why the application did not start, and ends the process with code 1. The log has the line as well, as JSON,
- * with the code of the error.
+ * Reports in one line why the application did not start, and ends the process with code 1. The log has the
+ * line as well, as JSON, with the code of the error.
  */
 export function endNotStarted(error: unknown): never {
   const line = `The application did not start: ${reasonNotStarted(error)}`;

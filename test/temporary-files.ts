@@ -7,12 +7,15 @@ const IN_MEMORY = '/dev/shm';
 /** Enough for the databases of all files that run at the same time. */
 const PLENTY_BYTES = 4 * 1024 ** 3;
 
-/** The variable with the folder that is removed after the last test: what one test makes there, others may use. */
+/**
+ * The variable with the folder that is removed after the last test: what one test makes there, others may
+ * use.
+ */
 export const FOLDER_OF_TESTS = 'FOLDER_OF_TESTS';
 
 /**
- * Keeps the temporary files of all tests in memory, where there is plenty of it: the hundreds of databases that the tests make are
- * there sooner. No test cuts the power, so none can tell the difference.
+ * Keeps the temporary files of all tests in memory, where there is plenty of it: the hundreds of databases
+ * that the tests make are there sooner. No test cuts the power, so none can tell the difference.
  *
  * @returns what removes them after the last test; undefined when they are kept where they always are.
  */

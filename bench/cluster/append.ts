@@ -19,8 +19,8 @@ export interface AppendLevel {
 type Runners = readonly ContenderRunner<Name>[];
 
 /**
- * Compares members in processes of their own, which write decisions to one log, with the same number of processes that insert the
- * same records.
+ * Compares members in processes of their own, which write decisions to one log, with the same number of
+ * processes that insert the same records.
  */
 export async function measureAppend(
   server: PostgresServer,
@@ -40,7 +40,10 @@ export async function measureAppend(
   });
 }
 
-/** All members of one kind write at the same time. The two kinds take turns, and each round begins with the other kind. */
+/**
+ * All members of one kind write at the same time. The two kinds take turns, and each round begins with the
+ * other kind.
+ */
 async function measureLevel(
   waiting: number,
   runners: Runners,

@@ -17,7 +17,10 @@ export interface ClusterFigures {
   readonly takeoverMsP50: number;
   readonly takeoverMsMax: number;
   readonly takeovers: number;
-  /** The commits a second of two members after the third was killed, divided by their commits a second without it: the median. */
+  /**
+   * The commits a second of two members after the third was killed, divided by their commits a second without
+   * it: the median.
+   */
   readonly survivorsRatio: number;
   readonly survivorsTps: number;
   readonly twoMembersTps: number;

@@ -31,15 +31,23 @@ export interface TakeoverSettings {
 
 /** The result of one takeover. */
 export interface Takeover {
-  /** The time from the kill until every transaction of the dead member had its outcome at every participant. */
+  /**
+   * The time from the kill until every transaction of the dead member had its outcome at every participant.
+   */
   readonly tookMs: number;
   /** Transactions that the survivors committed in a second, counted from the kill. */
   readonly survivorsTps: number;
-  /** The rate of the same two members before the third was started, and after all its transactions were settled. */
+  /**
+   * The rate of the same two members before the third was started, and after all its transactions were
+   * settled.
+   */
   readonly twoMembersTps: number;
 }
 
-/** @throws Error when an outcome differs from the answer to its caller, or the books do not balance: the figures would mean nothing. */
+/**
+ * @throws Error when an outcome differs from the answer to its caller, or the books do not balance: the
+ * figures would mean nothing.
+ */
 export async function measureTakeovers(
   server: PostgresServer,
   seed: number,
@@ -53,7 +61,8 @@ export async function measureTakeovers(
     let before = await fleet.rateOf(survivors, settings.windowMs);
     for (let number = 0; number < settings.takeovers; number++) {
       const victim = await fleet.start();
-      // By then every member has renewed its lease for one full lease, and the code of the new member is compiled.
+      // By then every member has renewed its lease for one full lease, and the code of the new member is
+      // compiled.
       await pause(Math.max(1.5 * settings.leaseMs, settings.compileMs) + fleet.random() * 500);
       const [tookMs, survivorsTps] = await Promise.all([
         fleet.killed(victim),
@@ -128,7 +137,8 @@ class Fleet {
   /**
    * Kills a member.
    *
-   * @returns the milliseconds until it was fenced, none of its branches was prepared, and all its decisions were delivered.
+   * @returns the milliseconds until it was fenced, none of its branches was prepared, and all its decisions
+   * were delivered.
    */
   async killed(member: MemberProcess): Promise<number> {
     const { epoch } = (await member.standing())!;

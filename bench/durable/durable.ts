@@ -21,7 +21,9 @@ export interface Durable {
   readonly levels: readonly DurableLevel[];
 }
 
-/** Transactions a second at one number in flight. A ratio is the median of the ratios of the single rounds. */
+/**
+ * Transactions a second at one number in flight. A ratio is the median of the ratios of the single rounds.
+ */
 export interface DurableLevel {
   readonly inFlight: number;
   readonly bareLogTps: number;

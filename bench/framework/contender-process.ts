@@ -3,7 +3,10 @@ import type { ContenderModule, Troubles } from './contender.js';
 import { pacedLoad } from './paced-load.js';
 import { median } from './statistics.js';
 
-/** The requests of the measuring process: to warm up, to run a number of transactions, or to start them at a fixed pace. */
+/**
+ * The requests of the measuring process: to warm up, to run a number of transactions, or to start them at a
+ * fixed pace.
+ */
 export type Order =
   | {
       readonly kind: 'warm-up';
@@ -32,7 +35,10 @@ const [, , module, name, setup] = process.argv as [string, string, string, strin
 const contenders = (await import(module)) as ContenderModule<string, unknown>;
 const contender = await contenders.makeContender(name, JSON.parse(setup));
 
-/** The number of transactions with which a warm-up begins. It is small, because transactions that conflict may be very slow. */
+/**
+ * The number of transactions with which a warm-up begins. It is small, because transactions that conflict may
+ * be very slow.
+ */
 const FEWEST = 16;
 
 let ran = 0;

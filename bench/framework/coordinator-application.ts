@@ -42,7 +42,8 @@ export class CoordinatorApplication {
 
   /**
    * @param participants classes decorated with `@Participant`.
-   * @param options as for `CoordinatorModule.forRoot()`. Only the limit of transactions in flight is raised here.
+   * @param options as for `CoordinatorModule.forRoot()`. Only the limit of transactions in flight is raised
+   * here.
    * @param modules further modules, such as the one of participants in other processes.
    */
   static async start(

@@ -29,8 +29,8 @@ export async function withRunners<Name extends string, Result>(
 }
 
 /**
- * All contenders take part in every round, one after the other. Each round begins with another one, so that other work of the
- * machine disturbs all of them alike.
+ * All contenders take part in every round, one after the other. Each round begins with another one, so that
+ * other work of the machine disturbs all of them alike.
  */
 export async function interleavedRounds<Name extends string>(
   inFlight: number,

@@ -32,8 +32,9 @@ const MAX_ATTEMPTS = 5;
 const RETRY_BASE_MS = 50;
 
 /**
- * Two-phase commit as teams usually write it for Node. It is correct as far as it goes: a timer, an abort controller and a race
- * for each call, a UUID and a map of the transactions in flight, an event and a log line for each phase.
+ * Two-phase commit as teams usually write it for Node. It is correct as far as it goes: a timer, an abort
+ * controller and a race for each call, a UUID and a map of the transactions in flight, an event and a log
+ * line for each phase.
  */
 export class ConventionalCoordinator {
   readonly events = new EventEmitter2({ wildcard: true });

@@ -21,7 +21,9 @@ export async function startCoordinator(
   return { app, contender: { name, run }, trio: [app.get(First), app.get(Second), app.get(Third)] };
 }
 
-/** The one line at the end of each transaction, through pino at level info, to a destination that drops it. */
+/**
+ * The one line at the end of each transaction, through pino at level info, to a destination that drops it.
+ */
 export function transactionLines(): PinoTransactionLines {
   const output = new PinoOutput(destination({ dest: devNull, sync: true }));
   return new PinoTransactionLines(pino({ level: 'info' }, output), {

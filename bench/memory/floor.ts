@@ -5,8 +5,9 @@ import { type Trio, WORK, bareBranch } from './participants.js';
 const COMMITTED = { status: 'committed' } as const;
 
 /**
- * The least work that reaches three participants twice: two rounds of `Promise.all`. There is no id, no time-out and no check of
- * a vote, and nothing is undone when one of them fails. The benchmark measures coordinators against this.
+ * The least work that reaches three participants twice: two rounds of `Promise.all`. There is no id, no
+ * time-out and no check of a vote, and nothing is undone when one of them fails. The benchmark measures
+ * coordinators against this.
  */
 export function floorOver(trio: Trio): Contender {
   const branch = bareBranch(WORK);

@@ -25,7 +25,10 @@ export interface MemoryReport {
 const MIN_TRANSACTIONS = 1_000;
 const WARM_UP_TRANSACTIONS = 30_000;
 const WARM_UP_MS = 500;
-/** With more transactions in flight, the allocations of the conventional coordinator do not fit into any young generation. */
+/**
+ * With more transactions in flight, the allocations of the conventional coordinator do not fit into any young
+ * generation.
+ */
 const MAX_CONVENTIONAL_IN_FLIGHT = 1_000;
 
 /** Costs as much as the loop that runs the other contenders. */
@@ -69,7 +72,10 @@ async function main(samples: number): Promise<void> {
   process.send!(report);
 }
 
-/** @returns bytes for each transaction, the median of the samples without a garbage collection; null if each sample had one. */
+/**
+ * @returns bytes for each transaction, the median of the samples without a garbage collection; null if each
+ * sample had one.
+ */
 async function bytesOf(contender: Contender, inFlight: number, samples: number): Promise<number | null> {
   const count = Math.max(MIN_TRANSACTIONS, inFlight);
   const begunAt = performance.now();

@@ -3,12 +3,14 @@ import { once } from 'node:events';
 import type { MemoryReport } from './heap-process.js';
 import type { Settings } from '../settings.js';
 
-/** The size of a young generation into which the allocations of 10,000 transactions fit without a collection. */
+/**
+ * The size of a young generation into which the allocations of 10,000 transactions fit without a collection.
+ */
 const SEMI_SPACE_MB = 256;
 
 /**
- * Measures the memory in a process of its own. Its young generation is so large that no garbage is collected during a
- * measurement, so the growth of the heap is the number of allocated bytes.
+ * Measures the memory in a process of its own. Its young generation is so large that no garbage is collected
+ * during a measurement, so the growth of the heap is the number of allocated bytes.
  */
 export async function measureMemory(settings: Settings): Promise<MemoryReport> {
   const child = fork(new URL('./heap-process.js', import.meta.url), [String(settings.memory.memorySamples)], {

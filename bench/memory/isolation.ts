@@ -17,9 +17,15 @@ import { median, round } from '../framework/statistics.js';
 
 /** What failing participants cost the transactions that do not name them. */
 export interface Isolation {
-  /** How long a caller waits if one participant refuses after 10 ms and the others take 500 ms, in milliseconds. */
+  /**
+   * How long a caller waits if one participant refuses after 10 ms and the others take 500 ms, in
+   * milliseconds.
+   */
   readonly refusalMs: number;
-  /** Transactions a second without the hung participant while 100 callers wait for it, divided by those before. */
+  /**
+   * Transactions a second without the hung participant while 100 callers wait for it, divided by those
+   * before.
+   */
   readonly hungRatio: number;
   /** Transactions a second that named the hung participant and were aborted in that time. */
   readonly hungAbortedTps: number;
@@ -60,7 +66,10 @@ async function measureRefusal(app: CoordinatorApplication, refusals: number): Pr
   return round(median(tookMs), 2);
 }
 
-/** Compares times with and without the hung participant, one after the other, so that changes in the speed of the machine cancel out. */
+/**
+ * Compares times with and without the hung participant, one after the other, so that changes in the speed of
+ * the machine cancel out.
+ */
 async function measureHung(
   app: CoordinatorApplication,
   well: () => Promise<number>,

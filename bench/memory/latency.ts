@@ -34,7 +34,10 @@ interface TimedWork {
 }
 type Run = (works: readonly [TimedWork, TimedWork, TimedWork]) => Promise<{ readonly status: string }>;
 
-/** Waits with a timer, and measures how long the wait was, so that a late timer does not count as time of the coordinator. */
+/**
+ * Waits with a timer, and measures how long the wait was, so that a late timer does not count as time of the
+ * coordinator.
+ */
 class TimedParticipant implements TransactionParticipant<TimedWork> {
   async prepare({ payload }: Branch<TimedWork>): Promise<Vote> {
     const begunAt = performance.now();
@@ -94,7 +97,10 @@ export async function measureLatency(settings: Settings): Promise<AddedLatency> 
   };
 }
 
-/** @returns the highest load that both can take, or the lowest load if they can take none. Both are warm afterwards. */
+/**
+ * @returns the highest load that both can take, or the lowest load if they can take none. Both are warm
+ * afterwards.
+ */
 async function heldLoad(coordinator: Run, floor: Run, random: () => number): Promise<number> {
   await offer(OFFERED_TPS[0], PROBE_MS, floor, random, []);
   await offer(OFFERED_TPS[0], PROBE_MS, coordinator, random, []);

@@ -6,7 +6,10 @@ import { aligned, bytes, number } from '../framework/table.js';
 import { startCoordinator } from './coordinator.js';
 import { floorOver } from './floor.js';
 
-/** The steps of a transaction, and the files that take part in each, in the order in which they are looked for. */
+/**
+ * The steps of a transaction, and the files that take part in each, in the order in which they are looked
+ * for.
+ */
 const STEPS: readonly (readonly [step: string, files: RegExp])[] = [
   ['the caller: its request, and the loop that waits', /\/bench\/(?!memory\/participants)/],
   ['the participants', /\/bench\/memory\/participants/],

@@ -12,7 +12,9 @@ import { CONTENDER_NAMES, type ContenderName } from './contenders.js';
 /** The measured numbers of transactions in flight. */
 export const LEVELS = [1, 100, 10_000] as const;
 
-/** Transactions a second at one number in flight. A ratio is the median of the ratios of the single rounds. */
+/**
+ * Transactions a second at one number in flight. A ratio is the median of the ratios of the single rounds.
+ */
 export interface Throughput {
   readonly inFlight: number;
   readonly floorTps: number;

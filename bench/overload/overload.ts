@@ -19,7 +19,10 @@ import { Tally } from './tally.js';
 
 const NAMES = ['first', 'second', 'third'] as const;
 const HUNG = 'hung';
-/** After this number of transactions comes one that names the participant which never answers, if the level has one. */
+/**
+ * After this number of transactions comes one that names the participant which never answers, if the level
+ * has one.
+ */
 const HUNG_EVERY = 20;
 /** The number of slots that the server of `start:postgres` has. */
 const PREPARED_TRANSACTIONS = 900;
@@ -46,13 +49,18 @@ interface Sample {
 
 /** The results at one load. */
 export interface OverloadLevel {
-  /** The number of transactions that arrive, divided by the number that was committed in the closed loop of the same round. */
+  /**
+   * The number of transactions that arrive, divided by the number that was committed in the closed loop of
+   * the same round.
+   */
   readonly load: number;
   /** Whether for each twenty transactions one more arrives that names a participant which never answers. */
   readonly hung: boolean;
   /** Transactions a second that arrive, without those. The median of the rounds. */
   readonly offeredTps: number;
-  /** Transactions committed a second in the steady state, while others still arrive: the median of the rounds. */
+  /**
+   * Transactions committed a second in the steady state, while others still arrive: the median of the rounds.
+   */
   readonly goodput: number;
   /** This rate, divided by the best of all levels. */
   readonly goodputOfBest: number;

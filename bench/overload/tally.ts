@@ -34,7 +34,8 @@ export class Tally {
   }
 
   /**
-   * @returns whether the error is a refusal before the start: for lack of room, or because a participant is silent.
+   * @returns whether the error is a refusal before the start: for lack of room, or because a participant is
+   * silent.
    * @throws any other error.
    */
   async count(running: Promise<Outcome>): Promise<boolean> {

@@ -31,7 +31,10 @@ export function accountsDrawn(seed: number, [first, second, third]: RowCounts): 
 /** No database has this account, so a participant refuses it. */
 export const NO_ACCOUNT = 0;
 
-/** @returns a function that draws an account that does not exist, in the first database, for a share of the transactions. */
+/**
+ * @returns a function that draws an account that does not exist, in the first database, for a share of the
+ * transactions.
+ */
 export function someRefused(draw: () => Accounts, seed: number, share: number): () => Accounts {
   if (share === 0) return draw;
   const random = seededRandom(seed + 1);

@@ -1,6 +1,9 @@
 import type { Contender } from '../framework/contender.js';
 
-/** For transactions of which some are refused on purpose: after a refused one, another one is run in its place. */
+/**
+ * For transactions of which some are refused on purpose: after a refused one, another one is run in its
+ * place.
+ */
 export function beyondRefusals(contender: Contender): Contender {
   return {
     ...contender,

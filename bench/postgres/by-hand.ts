@@ -17,8 +17,9 @@ interface Decisions {
 const NOWHERE: Decisions = { append: () => {}, end: () => {}, close: () => {} };
 
 /**
- * Two-phase commit as a team would write it by hand for these three databases: each phase is one round trip to each database. No
- * failed prepare is undone, no call is repeated, and no process completes transactions after a crash.
+ * Two-phase commit as a team would write it by hand for these three databases: each phase is one round trip
+ * to each database. No failed prepare is undone, no call is repeated, and no process completes transactions
+ * after a crash.
  */
 export function byHandOver(pools: Pools, draw: () => Accounts, decisions: Decisions = NOWHERE): Contender {
   let sequence = 0;

@@ -12,7 +12,9 @@ import { KINDS, type Kind } from './contenders.js';
 /** The measured numbers of transactions in flight. */
 export const LEVELS = [1, 16, 64] as const;
 
-/** Transactions a second at one number in flight. A ratio is the median of the ratios of the single rounds. */
+/**
+ * Transactions a second at one number in flight. A ratio is the median of the ratios of the single rounds.
+ */
 export interface ColdLevel {
   readonly inFlight: number;
   readonly plainTps: number;
@@ -28,7 +30,10 @@ export interface ColdLevel {
   readonly grouped: Compared;
 }
 
-/** The coordinator, with its participants written in one of two ways, and the contenders that it is compared with. */
+/**
+ * The coordinator, with its participants written in one of two ways, and the contenders that it is compared
+ * with.
+ */
 export interface Compared {
   readonly tps: number;
   /** Divided by the rate of three plain transactions, statement by statement. */

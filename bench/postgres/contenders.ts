@@ -23,7 +23,9 @@ export type Kind = (typeof KINDS)[number];
 
 /** The resources of a contender. */
 export interface PostgresSetup {
-  /** The name of the coordinator. Two coordinators of one name would take each other's branches for their own. */
+  /**
+   * The name of the coordinator. Two coordinators of one name would take each other's branches for their own.
+   */
   readonly name: string;
   readonly kind: Kind;
   readonly urls: readonly string[];

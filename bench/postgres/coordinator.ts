@@ -9,8 +9,8 @@ import type { AccountsBatchParticipant, AccountsParticipant } from './participan
 const NAMES = ['first', 'second', 'third'] as const;
 
 /**
- * The coordinator over three databases, with its defaults and the participants' defaults, and with its decisions in an
- * embedded log.
+ * The coordinator over three databases, with its defaults and the participants' defaults, and with its
+ * decisions in an embedded log.
  *
  * @param coordinator its name, of which there is one on a server.
  * @param type how the work of the participants is written.

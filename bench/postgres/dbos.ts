@@ -9,8 +9,8 @@ const STEPS = ['first', 'second', 'third'] as const;
 const SYSTEM_CONNECTIONS = 16;
 
 /**
- * The same updates as three steps of a durable workflow, one after the other. Each step is committed by itself, and then a
- * checkpoint of the workflow: a crash in between repeats the update.
+ * The same updates as three steps of a durable workflow, one after the other. Each step is committed by
+ * itself, and then a checkpoint of the workflow: a crash in between repeats the update.
  */
 export async function dbosOver(
   pools: Pools,

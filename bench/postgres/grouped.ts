@@ -9,7 +9,10 @@ export const REFUSED_NAME = 'coordinator-grouped-refused';
 export const REFUSED_SHARE = 0.05;
 const REFUSED_IN_FLIGHT = 64;
 
-/** Transactions in groups, compared with three plain transactions over the same rows, of which none is refused. */
+/**
+ * Transactions in groups, compared with three plain transactions over the same rows, of which none is
+ * refused.
+ */
 export interface GroupedLevel {
   readonly inFlight: number;
   readonly rows: 'cold' | 'hot';

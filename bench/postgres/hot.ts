@@ -17,7 +17,10 @@ export const HOT_KINDS = [
   'coordinator-grouped',
 ] as const;
 type HotKind = (typeof HOT_KINDS)[number];
-/** In how many databases there are few rows. Two transactions can wait for each other only if there is more than one. */
+/**
+ * In how many databases there are few rows. Two transactions can wait for each other only if there is more
+ * than one.
+ */
 export const HOT_DATABASES = [1, 3] as const;
 type HotDatabases = (typeof HOT_DATABASES)[number];
 export type HotName = `${HotKind}-hot-${HotDatabases}`;

@@ -12,7 +12,9 @@ export function poolsOf(urls: readonly string[]): Pools {
   return urls.map((connectionString) => new Pool({ connectionString, max: CONNECTIONS })) as unknown as Pools;
 }
 
-/** Three plain transactions at the same time, statement by statement. If one fails, the others stay committed. */
+/**
+ * Three plain transactions at the same time, statement by statement. If one fails, the others stay committed.
+ */
 export function plainOver(pools: Pools, draw: () => Accounts): Contender {
   return overEach('plain', pools, draw, async (pool, account) => {
     const client = await pool.connect();

@@ -5,7 +5,10 @@ import type { GroupedLevel } from './grouped.js';
 import type { HotCompared, HotLevel } from './hot.js';
 import type { Postgres } from './postgres.js';
 
-/** Formats the measurements over three databases for people. Beside the figures of each contender is what it guarantees. */
+/**
+ * Formats the measurements over three databases for people. Beside the figures of each contender is what it
+ * guarantees.
+ */
 export function postgresTable(postgres: Postgres): string[] {
   const { version, flushMs, coldRows, hotRows, cold, hot, grouped } = postgres;
   return [

@@ -12,8 +12,8 @@ export class StandstillError extends Error {
 }
 
 /**
- * For transactions that want the same rows: an aborted one is tried again until it is committed, as its caller would do. It
- * counts the attempts.
+ * For transactions that want the same rows: an aborted one is tried again until it is committed, as its
+ * caller would do. It counts the attempts.
  */
 export function untilCommitted(contender: Contender): Contender {
   const watch = new CommitWatch();

@@ -37,8 +37,8 @@ const ID = 'benchmark.000000000000.1.';
 type Send = (request: BareRequest) => Promise<BareAnswer>;
 
 /**
- * The floor: the same three requests in two rounds of `Promise.all`, as a team would write them by hand without a coordinator.
- * There is no time-out and no retry, and nothing is undone when one of them fails.
+ * The floor: the same three requests in two rounds of `Promise.all`, as a team would write them by hand
+ * without a coordinator. There is no time-out and no retry, and nothing is undone when one of them fails.
  */
 export function bareRequests(transport: TransportName, addresses: Addresses): Contender {
   const { senders, close } = reach(transport, addresses);

@@ -94,7 +94,8 @@ async function measureLevels(
   settings: RemoteSettings,
 ): Promise<RemoteLevel[]> {
   const { compileMs, compileAloneMs, sliceMs, pacedRounds: count, pacedMs } = settings;
-  // With many in flight the coordinator sends few messages. So the code that handles one message is warmed up with one in flight.
+  // With many in flight the coordinator sends few messages. So the code that handles one message is warmed up
+  // with one in flight.
   for (const runner of runners) {
     await runner.warmUp(1, compileAloneMs, sliceMs);
     await runner.warmUp(Math.max(...levels), compileMs, sliceMs);

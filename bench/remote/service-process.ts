@@ -11,7 +11,9 @@ import type { BareAnswer, BareRequest } from './bare-requests.js';
 import { CLASSES, type ServiceKind, type ServiceName, TOKEN, patternOf } from './services.js';
 import { BARE_SERVICE, type TransportName, serverOf } from './transports.js';
 
-/** One service in a process of its own: a participant host, or plain routes with the same work behind them. */
+/**
+ * One service in a process of its own: a participant host, or plain routes with the same work behind them.
+ */
 const [, , transport, kind, name, brokerPort] = process.argv as [
   string,
   string,

@@ -10,7 +10,8 @@ process.prependListener('exit', () => {
 });
 
 /**
- * Starts three services, each in a process of its own, passes their addresses to a measurement, and ends them after it.
+ * Starts three services, each in a process of its own, passes their addresses to a measurement, and ends them
+ * after it.
  *
  * @param brokerPort the port of the broker, for a transport that has one.
  */

@@ -93,7 +93,10 @@ export async function writeBaseline(baseline: Baseline): Promise<void> {
   await writeFile(BASELINE_FILE, await format(JSON.stringify(baseline, null, 2), options));
 }
 
-/** @returns the parts of a report that have figures, or a reason why they have none. Parts that were not asked for are left out. */
+/**
+ * @returns the parts of a report that have figures, or a reason why they have none. Parts that were not asked
+ * for are left out.
+ */
 export function askedParts({ notMeasured }: Report): Part[] {
   return PARTS.filter((part) => notMeasured[part] !== NOT_ASKED);
 }

@@ -70,7 +70,10 @@ function row({ label, value, target }: Bar, y: number, x: (value: number) => num
   );
 }
 
-/** @returns the distance between two ticks, so that five ticks reach the highest value: 1, 2 or 5 times a power of ten. */
+/**
+ * @returns the distance between two ticks, so that five ticks reach the highest value: 1, 2 or 5 times a
+ * power of ten.
+ */
 function stepFor(most: number): number {
   const power = 10 ** Math.floor(Math.log10(most / TICKS));
   return [1, 2, 5, 10].map((times) => times * power).find((step) => step * TICKS >= most)!;

@@ -6,7 +6,10 @@ import type { Part } from '../settings.js';
 /** How much worse than an earlier figure a figure may be. */
 export type Tolerance = { readonly share: number } | { readonly absolute: number };
 
-/** One figure of a run that can be compared with that of another run: a ratio, or a count that does not depend on the machine. */
+/**
+ * One figure of a run that can be compared with that of another run: a ratio, or a count that does not depend
+ * on the machine.
+ */
 export interface Figure {
   readonly part: Part;
   /** Its name in the baseline, which never changes. */
@@ -21,8 +24,8 @@ export interface Figure {
 }
 
 /**
- * By how much a figure may be worse than the baseline. The tolerances are chosen by hand. They are larger where two runs of one
- * commit differ more, because a disk, a network or a queue takes part.
+ * By how much a figure may be worse than the baseline. The tolerances are chosen by hand. They are larger
+ * where two runs of one commit differ more, because a disk, a network or a queue takes part.
  */
 export const TOLERANCES = {
   memory: { share: 0.1 },

@@ -25,7 +25,8 @@ export async function readReport(path: string): Promise<Report> {
 }
 
 /**
- * Writes the page of a run, compares the run with the baseline, and replaces the baseline, as the options ask.
+ * Writes the page of a run, compares the run with the baseline, and replaces the baseline, as the options
+ * ask.
  *
  * @returns whether nothing got worse.
  * @throws BaselineError when the baseline cannot be read, or the run cannot become one.

@@ -1,6 +1,6 @@
 /**
- * Compares the public types of each entry of the library with their report in packages/nestjs-dtc/api, and fails on a
- * difference. With --update it writes the reports anew.
+ * Compares the public types of each entry of the library with their report in packages/nestjs-dtc/api, and
+ * fails on a difference. With --update it writes the reports anew.
  */
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
@@ -23,8 +23,8 @@ const SILENT = { logLevel: ExtractorLogLevel.None };
 /** The base class that Nest makes for a module. The options for users are in the module itself. */
 const BASE_OF_MODULE = 'ConfigurableModuleClass';
 /**
- * Only the heads of the classes of outboxes name these types, for internal members. The shipped types have them in files of their
- * own, and no user needs one.
+ * Only the heads of the classes of outboxes name these types, for internal members. The shipped types have
+ * them in files of their own, and no user needs one.
  */
 const OF_OUTBOXES = new Set([
   'OutboxDesk',

@@ -4,8 +4,9 @@ import { type Branch, ParticipantRegistry } from '../../src/coordinator/index.js
 const LAST = 'payment';
 
 /**
- * Stops a transaction between decision and completion: commit is decided, every participant but one has committed, and the last
- * one has not been told. The application does not know of this: only the method `commit` of its participants is replaced.
+ * Stops a transaction between decision and completion: commit is decided, every participant but one has
+ * committed, and the last one has not been told. The application does not know of this: only the method
+ * `commit` of its participants is replaced.
  */
 export class HoldPoint {
   private onReached: ((transactionId: string) => void) | undefined;

@@ -7,7 +7,8 @@ export type JudgedOrder = Pick<CustomerOrder, 'key' | 'answers'>;
 /**
  * Compares the answers to the customers with the databases.
  *
- * @returns the problems, a sentence each; none when every order is complete and paid once, and every answer was true.
+ * @returns the problems, a sentence each; none when every order is complete and paid once, and every answer
+ * was true.
  */
 export function problemsOf(
   orders: readonly JudgedOrder[],

@@ -4,8 +4,8 @@ import { endNotStarted, startApplication } from '../../src/start-application.js'
 import { HoldPoint } from './hold-point.js';
 
 /**
- * One member: the application with a hold point. Its parent sends `{ arm: 'kill' }` or `{ arm: 'hold' }`, and `{ release: true
- * }`. The member answers `{ armed: true }`, and `{ held }` with the id of the transaction.
+ * One member: the application with a hold point. Its parent sends `{ arm: 'kill' }` or `{ arm: 'hold' }`, and
+ * `{ release: true }`. The member answers `{ armed: true }`, and `{ held }` with the id of the transaction.
  */
 endWithChannel();
 try {

@@ -57,12 +57,18 @@ export interface Staging<S = undefined> {
   readonly hasShort?: boolean;
   /** Its options with a value, `--name=value`. @default none */
   readonly valued?: readonly string[];
-  /** Starts a server beside PostgreSQL, which ends with this process. A signal that comes meanwhile waits until the server has started. */
+  /**
+   * Starts a server beside PostgreSQL, which ends with this process. A signal that comes meanwhile waits
+   * until the server has started.
+   */
   readonly startServer?: (folder: string) => Promise<S>;
   readonly play: (stage: Stage<S>) => Play;
 }
 
-/** Starts PostgreSQL in a temporary folder, runs the demo, and ends the process: with code 0 only if there was no problem. */
+/**
+ * Starts PostgreSQL in a temporary folder, runs the demo, and ends the process: with code 0 only if there was
+ * no problem.
+ */
 export async function stage<S = undefined>(staging: Staging<S>): Promise<never> {
   const { isShort, values } = optionsOf(process.argv.slice(2), staging);
   const story = new Story((line) => process.stdout.write(`${line}\n`));

@@ -34,7 +34,9 @@ const MORE_THAN_LEASE_MS = 1_000;
 const SETTLED_WITHIN_MS = 60_000;
 const STOP_WITHIN_MS = 10_000;
 
-/** The members that fail sell other products than the other members, so that their locks do not delay those. */
+/**
+ * The members that fail sell other products than the other members, so that their locks do not delay those.
+ */
 const OF_FAILING = { customer: 'alice', sku: 'keyboard' };
 const OF_OTHERS = { customer: 'bob', sku: 'usb-cable' };
 
@@ -157,7 +159,9 @@ export class FailoverDemo implements Play {
     await this.tellSettled(killedAt, 'the kill');
   }
 
-  /** A member is stopped between a decision and its completion, for longer than its lease. Then it goes on. */
+  /**
+   * A member is stopped between a decision and its completion, for longer than its lease. Then it goes on.
+   */
   private async stopOne(): Promise<void> {
     const { story, settings } = this;
     const [stopped, other] = this.running as [MemberProcess, MemberProcess];
@@ -266,7 +270,10 @@ export class FailoverDemo implements Play {
     );
   }
 
-  /** @param takenBy the member that had taken over when the books were read, on a machine where that took longer than a lease. */
+  /**
+   * @param takenBy the member that had taken over when the books were read, on a machine where that took
+   * longer than a lease.
+   */
   private requireTorn(books: Books, takenBy: string | undefined): void {
     if (!areWhole(books)) {
       this.story.add(
@@ -296,7 +303,8 @@ export class FailoverDemo implements Play {
   }
 
   private async tellSettled(since: number, event: string): Promise<void> {
-    // An order that was asked for twice may still be under way, and no two databases are read at the same moment.
+    // An order that was asked for twice may still be under way, and no two databases are read at the same
+    // moment.
     await until(
       `the databases agree after ${event}, and no branch is prepared`,
       async () => areWhole(await readBooks(this.urls)),

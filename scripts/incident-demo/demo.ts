@@ -30,7 +30,10 @@ export interface IncidentSettings {
   readonly outageMs: number;
   /** How long the traffic runs before and after it. */
   readonly calmMs: number;
-  /** The number of customers, and so the most orders that can stall: an open order holds the account of its customer. */
+  /**
+   * The number of customers, and so the most orders that can stall: an open order holds the account of its
+   * customer.
+   */
   readonly stalled: number;
   readonly perSecond: number;
   readonly leaseMs: number;

@@ -8,12 +8,13 @@ export interface IncidentBooks {
 }
 
 /**
- * Judges an incident in which one order has ended against its decision: it is placed and has its goods, and is not paid.
+ * Judges an incident in which one order has ended against its decision: it is placed and has its goods, and
+ * is not paid.
  *
  * @param orders of all customers.
  * @param heuristic the transaction of that order.
- * @returns the problems, a sentence each; none when each other order has changed all databases or none, and every answer was
- * true.
+ * @returns the problems, a sentence each; none when each other order has changed all databases or none, and
+ * every answer was true.
  */
 export function problemsOfIncident(
   orders: readonly JudgedOrder[],
@@ -48,7 +49,10 @@ export function problemsOfIncident(
   ];
 }
 
-/** The customer of the order that was ended by hand must not be told that it is complete, or that nothing was done. */
+/**
+ * The customer of the order that was ended by hand must not be told that it is complete, or that nothing was
+ * done.
+ */
 function problemsOfOdd({ key, answers }: JudgedOrder, heuristic: string): string[] {
   return answers
     .filter(({ status, transactionId }) => status === 201 || (status !== 202 && transactionId === heuristic))

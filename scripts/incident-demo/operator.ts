@@ -49,7 +49,9 @@ export class Operator {
     return condition.stalled;
   }
 
-  /** @returns the branch at the payment of the transaction that has been stalled here for the longest time. */
+  /**
+   * @returns the branch at the payment of the transaction that has been stalled here for the longest time.
+   */
   async oldestStalled(): Promise<StalledBranch> {
     const { transactions } = await this.ask<{ transactions: { transactionId: string }[] }>(
       'GET',
@@ -62,7 +64,10 @@ export class Operator {
     return { transactionId: first.transactionId, branchId };
   }
 
-  /** Records that a branch was rolled back. The coordinator refuses this while it tries to complete the branch, so it is tried again. */
+  /**
+   * Records that a branch was rolled back. The coordinator refuses this while it tries to complete the
+   * branch, so it is tried again.
+   */
   async resolve(transactionId: string, branchId: string, reason: string): Promise<void> {
     const path = `/transactions/${transactionId}/branches/${branchId}/resolve`;
     for (let attempt = 1; ; attempt++) {

@@ -24,7 +24,10 @@ export class Pictures {
   /** @param folder of the pictures. */
   constructor(private readonly folder: string) {}
 
-  /** @returns a sentence for each picture: where it is, or why there is none. The incident does not wait for a picture that fails. */
+  /**
+   * @returns a sentence for each picture: where it is, or why there is none. The incident does not wait for a
+   * picture that fails.
+   */
   async take(viewer: Viewer, shots: readonly Shot[]): Promise<string[]> {
     if (CHROMIUM_PATH === undefined) {
       const names = shots.map(({ name }) => name);

@@ -16,7 +16,10 @@ import { MariaDbParticipant } from '../../src/mariadb/index.js';
 import { PostgresParticipant } from '../../src/postgres/index.js';
 import { SqliteDecisionLog } from '../../src/sqlite/index.js';
 
-/** The shop: orders in PostgreSQL, their stock in MariaDB. It runs in a process of its own, which can be killed. */
+/**
+ * The shop: orders in PostgreSQL, their stock in MariaDB. It runs in a process of its own, which can be
+ * killed.
+ */
 export interface Order {
   readonly id: string;
   readonly sku: string;
@@ -71,7 +74,8 @@ export class Stock extends MariaDbParticipant<Order> {
   }
 
   override async commit(given: Branch<Order>): Promise<void> {
-    // The payload of a restored branch is the one that the log has kept, so only the first process stops here.
+    // The payload of a restored branch is the one that the log has kept, so only the first process stops
+    // here.
     if (given.payload?.stopsBetween === true && process.env['MAY_STOP'] === 'yes') {
       while (!ordersCommitted.has(given.transactionId)) await new Promise((resolve) => setImmediate(resolve));
       tell({ type: 'between' });

@@ -23,7 +23,10 @@ const LIMIT_MS = 300_000;
 /** Tests that only `npm run test:ci` runs notice defects too. */
 const ALL_TESTS = { LONGER: 'all', MARIADB: 'all', TRANSPORTS: 'all' };
 
-/** What notices a mutant: the file of the first test that failed, or the time limit; undefined when nothing does. */
+/**
+ * What notices a mutant: the file of the first test that failed, or the time limit; undefined when nothing
+ * does.
+ */
 export type Verdict = string | undefined;
 
 /** A file of tests, as vitest reports it. */
@@ -141,7 +144,10 @@ export class BrokenCopy {
     if (this.running !== undefined) process.kill(-this.running, 'SIGKILL');
   }
 
-  /** What the last test run reported of the first test that failed in it: its name and its error; undefined without one. */
+  /**
+   * What the last test run reported of the first test that failed in it: its name and its error; undefined
+   * without one.
+   */
   async lastFailure(): Promise<string | undefined> {
     const witness = await this.witness();
     const test = witness?.assertionResults.find(({ status }) => status === 'failed');

@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 /**
- * A defect made on purpose: a name, what is wrong and which rule it violates, the file, and the lines taken out (`-`) and
- * put in (`+`), as they stand in the `.mutants` files beside this one.
+ * A defect made on purpose: a name, what is wrong and which rule it violates, the file, and the lines taken
+ * out (`-`) and put in (`+`), as they stand in the `.mutants` files beside this one.
  */
 export interface Mutant {
   /** The `.mutants` file that has it: `rest-at`. */

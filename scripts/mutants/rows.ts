@@ -3,7 +3,11 @@ export interface Row {
   readonly name: string;
   /** Breaks the code: the name of a mutant. */
   readonly mutant: string;
-  /** Breaks the log on PostgreSQL in the same way: the name of a mutant. @default that log has no part in it */
+  /**
+   * Breaks the log on PostgreSQL in the same way: the name of a mutant.
+   *
+   * @default that log has no part in it
+   */
   readonly postgres?: string;
   /** What the Promela model calls the same. @default the model has no part in it */
   readonly model?: string | undefined;

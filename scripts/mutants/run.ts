@@ -82,8 +82,8 @@ async function main(copy: BrokenCopy, mutants: readonly Mutant[]): Promise<numbe
 }
 
 /**
- * What has noticed a mutant says something only if it finds nothing without one. Tests that have noticed none need not be tried: a mutant
- * that passes them has survived.
+ * What has noticed a mutant says something only if it finds nothing without one. Tests that have noticed none
+ * need not be tried: a mutant that passes them has survived.
  *
  * @throws Error when a test fails in the sound code.
  */

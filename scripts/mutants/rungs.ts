@@ -104,7 +104,9 @@ async function inModel(row?: Row): Promise<string | undefined> {
   return (await refutationOf(row.model)) === undefined ? undefined : 'refuted';
 }
 
-/** A test of the search passes when it finds the defect of its world. Of the code it has only the protocol. */
+/**
+ * A test of the search passes when it finds the defect of its world. Of the code it has only the protocol.
+ */
 async function inSearch(copy: BrokenCopy, row?: Row): Promise<string | undefined> {
   if (row?.world === undefined) {
     const isSearched = row === undefined || mutantOf(row.mutant).file.startsWith('src/coordinator/protocol/');
@@ -121,7 +123,10 @@ async function onPostgres(copy: BrokenCopy, row?: Row): Promise<string | undefin
     : tests(...CONFORMANCE)(copy, { ...row, mutant: row.postgres });
 }
 
-/** @throws Error when a rung finds something in the sound code: what it then finds in broken code says nothing. */
+/**
+ * @throws Error when a rung finds something in the sound code: what it then finds in broken code says
+ * nothing.
+ */
 async function checkRungs(copy: BrokenCopy, { rungs }: Table): Promise<void> {
   for (const [name, rung] of Object.entries(rungs)) {
     const verdict = await rung(copy);

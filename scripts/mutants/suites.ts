@@ -80,8 +80,9 @@ const LIKELIEST_OF_FOLDER: readonly (readonly [prefix: string, suite: Suite])[] 
 export const LISTS_WITH_LIKELIEST: readonly string[] = Object.keys(LIKELIEST_OF_LIST);
 
 /**
- * The suites that a mutant is brought before, one after the other: the tests beside the file that it breaks, those of its list, and then
- * all others. The order only saves time: a mutant survives when it has passed all of them.
+ * The suites that a mutant is brought before, one after the other: the tests beside the file that it breaks,
+ * those of its list, and then all others. The order only saves time: a mutant survives when it has passed all
+ * of them.
  *
  * @param root the folder with the tests.
  */

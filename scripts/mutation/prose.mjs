@@ -1,8 +1,9 @@
 import { PluginKind, declareValuePlugin } from '@stryker-mutator/api/plugin';
 
 /**
- * Leaves alone what people read: the words of an error, of a refusal or of a log line. The tests that pin them down are about what
- * they name, and a changed word is no changed protocol. Every other text (states, votes, codes, keys) is mutated.
+ * Leaves alone what people read: the words of an error, of a refusal or of a log line. The tests that pin
+ * them down are about what they name, and a changed word is no changed protocol. Every other text (states,
+ * votes, codes, keys) is mutated.
  */
 const ignorer = {
   shouldIgnore(path) {

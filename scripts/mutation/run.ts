@@ -84,7 +84,10 @@ function oneLine(text: string): string {
   return text.replaceAll(/\s+/g, ' ').trim();
 }
 
-/** Reads paragraphs of a reason, a file, and a line taken out (`-`) and put in (`+`); the last three may repeat. */
+/**
+ * Reads paragraphs of a reason, a file, and a line taken out (`-`) and put in (`+`); the last three may
+ * repeat.
+ */
 function readReasons(): Reason[] {
   const paragraphs = readFileSync(REASONS, 'utf8')
     .trim()
@@ -115,7 +118,9 @@ function isSurvivor({ status }: Mutant): boolean {
   return status === 'Survived' || status === 'NoCoverage';
 }
 
-/** One that ran out of time is noticed; but on a busy machine that may happen to any, so its reason may stay. */
+/**
+ * One that ran out of time is noticed; but on a busy machine that may happen to any, so its reason may stay.
+ */
 function mayLive(mutant: Mutant): boolean {
   return isSurvivor(mutant) || mutant.status === 'Timeout';
 }

@@ -1,6 +1,6 @@
 /**
- * Builds the library into packages/nestjs-dtc: its code from src, the dashboard, and the texts that the package
- * carries. `npm pack` and `npm publish` run it first.
+ * Builds the library into packages/nestjs-dtc: its code from src, the dashboard, and the texts that the
+ * package carries. `npm pack` and `npm publish` run it first.
  */
 import { spawnSync } from 'node:child_process';
 import { cp, rm } from 'node:fs/promises';

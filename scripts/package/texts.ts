@@ -1,7 +1,10 @@
 import { cp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { dirname, join, posix } from 'node:path';
 
-/** Pages about how this repository is built and proved. They point into its tests, so the package goes without them. */
+/**
+ * Pages about how this repository is built and proved. They point into its tests, so the package goes without
+ * them.
+ */
 const REPOSITORY_PAGES = new Set(['mutation-testing.md', 'proof.md', 'faults.md']);
 /** The files that the package copies unchanged from the repository, beside the pages. */
 const COPIED = ['LICENSE', 'CHANGELOG.md', 'deploy/prometheus', 'deploy/grafana'];
@@ -10,8 +13,8 @@ const COPIED = ['LICENSE', 'CHANGELOG.md', 'deploy/prometheus', 'deploy/grafana'
 export const WRITTEN = ['docs', 'deploy', 'LICENSE', 'CHANGELOG.md'];
 
 /**
- * Copies the documents into the package. A link to a file that the package does not hold becomes plain text, so that
- * no reader of the package follows a link to nowhere.
+ * Copies the documents into the package. A link to a file that the package does not hold becomes plain text,
+ * so that no reader of the package follows a link to nowhere.
  *
  * @param repository the folder of the repository.
  * @param target the folder of the package.
@@ -38,7 +41,9 @@ function isUserPage(name: string): boolean {
   return name.endsWith('.md') && !REPOSITORY_PAGES.has(name);
 }
 
-/** @returns the text, in which only those relative links remain that lead to a file or folder of the package. */
+/**
+ * @returns the text, in which only those relative links remain that lead to a file or folder of the package.
+ */
 export function keepLinksTo(held: ReadonlySet<string>, folder: string, text: string): string {
   const parts = text.split(/^(```[^]*?^```)$/m);
   return parts

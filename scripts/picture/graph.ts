@@ -31,8 +31,8 @@ export function arrowsBetween(
 }
 
 /**
- * Parts arrows into those that lead down and those that lead back up: of each cycle, the arrow that stands for the fewest
- * imports.
+ * Parts arrows into those that lead down and those that lead back up: of each cycle, the arrow that stands
+ * for the fewest imports.
  */
 export function untangle(arrows: readonly Arrow[]): { down: Arrow[]; up: Arrow[] } {
   const down = [...arrows];
@@ -54,7 +54,9 @@ export function isImplied(arrow: Arrow, arrows: readonly Arrow[]): boolean {
   );
 }
 
-/** @returns the floor of each part: 0 for one that imports none, else one above the highest that it imports. */
+/**
+ * @returns the floor of each part: 0 for one that imports none, else one above the highest that it imports.
+ */
 export function floorsOf(parts: readonly string[], down: readonly Arrow[]): Map<string, number> {
   const floors = new Map<string, number>();
   function floorOf(part: string): number {

@@ -17,8 +17,8 @@ export interface Sources {
 }
 
 /**
- * Reads what the source files below a folder import from each other, with the parser of TypeScript. Specs and fixtures
- * are left out, and so are packages.
+ * Reads what the source files below a folder import from each other, with the parser of TypeScript. Specs and
+ * fixtures are left out, and so are packages.
  */
 export function readImports(root: string, folder: string): Sources {
   const files = readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
@@ -38,7 +38,10 @@ export function readImports(root: string, folder: string): Sources {
   return { files, imports };
 }
 
-/** @returns each module that a text of TypeScript names: `import`, `export from`, `import()` and `typeof import()`. */
+/**
+ * @returns each module that a text of TypeScript names: `import`, `export from`, `import()` and `typeof
+ * import()`.
+ */
 export function importsIn(text: string): { specifier: string; typesOnly: boolean }[] {
   const found: { specifier: string; typesOnly: boolean }[] = [];
   function visit(node: ts.Node): void {

@@ -56,10 +56,11 @@ const BETWEEN_FLOORS = 64;
 const SWEEPS = 40;
 
 /**
- * Puts parts on floors, each above all that it imports, so that arrows lead down and few of them cross. The same parts and
- * arrows always give the same layout.
+ * Puts parts on floors, each above all that it imports, so that arrows lead down and few of them cross. The
+ * same parts and arrows always give the same layout.
  *
- * @param lift whether parts that import nothing stand just below those that import them, and not on the lowest floor.
+ * @param lift whether parts that import nothing stand just below those that import them, and not on the
+ * lowest floor.
  */
 export function layOut(parts: readonly Part[], arrows: readonly Arrow[], lift: boolean): Layout {
   const { down, up } = untangle(arrows);
@@ -111,7 +112,10 @@ function liftSinks(parts: readonly Part[], down: readonly Arrow[], floors: Map<s
   }
 }
 
-/** Orders each row by the positions of its neighbours, up and down several times, and keeps the order with the fewest crossings. */
+/**
+ * Orders each row by the positions of its neighbours, up and down several times, and keeps the order with the
+ * fewest crossings.
+ */
 function order(rows: Cell[][], steps: readonly Step[]): void {
   let best = rows.map((row) => [...row]);
   let least = crossings(best, steps);

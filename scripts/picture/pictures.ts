@@ -86,8 +86,9 @@ function notesOn(lines: Layout['lines']): string[] {
 }
 
 /**
- * The files of the coordinator that stand beside its folders are of three kinds: `(shared values)`, which need no part of
- * the execution; `(the manager)`, which drives it and is imported by a folder; and `(what users import)`, the others.
+ * The files of the coordinator that stand beside its folders are of three kinds: `(shared values)`, which
+ * need no part of the execution; `(the manager)`, which drives it and is imported by a folder; and `(what
+ * users import)`, the others.
  */
 function partsOfCore(
   files: readonly string[],

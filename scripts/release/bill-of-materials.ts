@@ -32,8 +32,9 @@ export interface Lock {
 const FOLDER = 'node_modules/';
 
 /**
- * Leaves only what `npm ci --omit=dev --omit=optional` installs, and the workspaces. The option `--omit dev` of `npm sbom` is of no use: it
- * also leaves out each package that a development dependency needs too, such as `@nestjs/common`.
+ * Leaves only what `npm ci --omit=dev --omit=optional` installs, and the workspaces. The option `--omit dev`
+ * of `npm sbom` is of no use: it also leaves out each package that a development dependency needs too, such
+ * as `@nestjs/common`.
  *
  * @param bom of everything.
  */

@@ -21,7 +21,10 @@ export const DOCKER_HUB: Registry = {
   tokenUrl: 'https://auth.docker.io/token?service=registry.docker.io',
 };
 
-/** Matches every name of an image, also one of an unknown form: if it were not found, it would count as pinned. */
+/**
+ * Matches every name of an image, also one of an unknown form: if it were not found, it would count as
+ * pinned.
+ */
 const REFERENCE =
   /^((?:FROM(?:[ \t]+--\S+)*|[ \t]*(?:-[ \t]+)?image:)[ \t]+)["']?([^\s"'@]+)(?:@(sha256:[0-9a-f]{64}))?["']?(?=\s|$)/gm;
 const STAGE = /^FROM\s.*\sAS\s+(\S+)/gim;
@@ -37,8 +40,8 @@ const TIMEOUT_MS = 30_000;
 const STANDS_FOR_OWN = 'registry.example.com/';
 
 /**
- * @returns the images that a Dockerfile, a compose file or a manifest names, but for those that the reader builds, and for the stages
- * of the same file.
+ * @returns the images that a Dockerfile, a compose file or a manifest names, but for those that the reader
+ * builds, and for the stages of the same file.
  */
 export function imagesIn(text: string): ImageReference[] {
   const stages = new Set(Array.from(text.matchAll(STAGE), ([, stage]) => stage));
@@ -58,8 +61,8 @@ export function pinned(text: string, digests: ReadonlyMap<string, string>): stri
 /**
  * Asks the registry for the digest of an image, and computes it from the manifest as well.
  *
- * @throws Error when the name has no tag, when the registry does not answer, or when its digest is not that of its manifest. No digest
- * is ever guessed.
+ * @throws Error when the name has no tag, when the registry does not answer, or when its digest is not that
+ * of its manifest. No digest is ever guessed.
  */
 export async function digestOf(name: string, { url, tokenUrl }: Registry = DOCKER_HUB): Promise<string> {
   if (!WITH_TAG.test(name)) throw new Error(`${name}: name the image as in the registry, and with a tag.`);

@@ -22,11 +22,12 @@ export function unpinnedIn(root: string): string[] {
 }
 
 /**
- * Asks the registry for the digest of each image, and writes them into the files. All digests are known before a file is written, so
- * that no half of them is pinned.
+ * Asks the registry for the digest of each image, and writes them into the files. All digests are known
+ * before a file is written, so that no half of them is pinned.
  *
  * @param root the folder of the repository.
- * @returns the digest of each image, by its name. @throws Error as {@link digestOf}: then no file has changed.
+ * @returns the digest of each image, by its name. @throws Error as {@link digestOf}: then no file has
+ * changed.
  */
 export async function pinIn(
   root: string,

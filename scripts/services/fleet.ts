@@ -17,8 +17,8 @@ const MOST_ENDS = 5;
 const ENDS_WITHIN_MS = 60_000;
 
 /**
- * Processes that run together. A process that ends by itself is reported and started again. If it cannot be kept running, all
- * processes end.
+ * Processes that run together. A process that ends by itself is reported and started again. If it cannot be
+ * kept running, all processes end.
  */
 export class Fleet {
   private readonly running = new Map<string, MemberProcess>();

@@ -5,9 +5,9 @@ import { endNotStarted } from '../../src/start-application.js';
 import { HoldPoint } from '../demo-support/hold-point.js';
 
 /**
- * A coordinator with a hold point. Its parent sends `{ arm }` with the number of a scene, and `{ release: true }`. The
- * coordinator answers `{ armed }`, and `{ held, scene }` with the id of a transaction that is decided, and whose payment has not
- * been told.
+ * A coordinator with a hold point. Its parent sends `{ arm }` with the number of a scene, and `{ release:
+ * true }`. The coordinator answers `{ armed }`, and `{ held, scene }` with the id of a transaction that is
+ * decided, and whose payment has not been told.
  */
 endWithChannel();
 let point: HoldPoint | undefined;

@@ -12,8 +12,8 @@ export type JudgedOrder = Pick<ShopOrder, 'key' | 'answers' | 'isConfirmed' | 'i
  *
  * @param wanted orders that had to be placed in the end.
  * @param refused orders that can never be placed.
- * @returns the problems, a sentence each; none when every order is complete and paid once, or left no trace, and every answer was
- * true.
+ * @returns the problems, a sentence each; none when every order is complete and paid once, or left no trace,
+ * and every answer was true.
  */
 export function problemsOf(
   wanted: readonly JudgedOrder[],

@@ -25,8 +25,8 @@ const OWN_NAME = 'services';
 const WIDTH = Math.max(...NAMES.map(({ length }) => length)) + 2;
 
 /**
- * Prints the lines of all processes: for a person the text after the name of the process, for a program JSON lines with the field
- * `process`.
+ * Prints the lines of all processes: for a person the text after the name of the process, for a program JSON
+ * lines with the field `process`.
  */
 export class FleetOutput implements FleetReports {
   constructor(

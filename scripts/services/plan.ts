@@ -49,7 +49,10 @@ export function startOrderOf(plans: Readonly<Record<ProcessName, ProcessPlan>>):
   return [[plans[first]], [plans[second], ...PARTICIPANTS.map((name) => plans[name]), plans.gateway]];
 }
 
-/** @returns the order of a stop: first no more orders arrive, then coordinators complete their open transactions at the services. */
+/**
+ * @returns the order of a stop: first no more orders arrive, then coordinators complete their open
+ * transactions at the services.
+ */
 export function stopOrderOf(plans: Readonly<Record<ProcessName, ProcessPlan>>): Groups {
   return [[plans.gateway], COORDINATORS.map((name) => plans[name]), PARTICIPANTS.map((name) => plans[name])];
 }
@@ -92,7 +95,10 @@ function variablesOfCoordinator(name: ProcessName, settings: ShopSettings): Node
   };
 }
 
-/** The processes of one machine reach each other at the address on which they listen, or at that of the machine itself. */
+/**
+ * The processes of one machine reach each other at the address on which they listen, or at that of the
+ * machine itself.
+ */
 function urlOf(name: ProcessName, { host, ports }: ShopSettings): string {
   const reachable = { '0.0.0.0': '127.0.0.1', '::': '::1' }[host] ?? host;
   return `http://${reachable.includes(':') ? `[${reachable}]` : reachable}:${ports[NAMES.indexOf(name)]}`;

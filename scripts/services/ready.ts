@@ -7,7 +7,8 @@ const LIMIT_MS = 60_000;
 const LOOK_MS = 50;
 
 /**
- * Waits until each coordinator takes branches of all three services: they have registered, and have accepted its run.
+ * Waits until each coordinator takes branches of all three services: they have registered, and have accepted
+ * its run.
  *
  * @param token of a caller.
  * @param signal ends the wait.

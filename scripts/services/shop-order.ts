@@ -2,7 +2,10 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { OrderLine } from '../../samples/services/contract.js';
 import { type Told, post } from '../demo-support/post.js';
 
-/** The pause before a customer asks again, in milliseconds. It doubles, so that many customers do not keep a slow shop busy. */
+/**
+ * The pause before a customer asks again, in milliseconds. It doubles, so that many customers do not keep a
+ * slow shop busy.
+ */
 const PAUSE_MS = 100;
 const LONGEST_PAUSE_MS = 1_600;
 /** Longer than any answer of the gateway takes. */

@@ -25,7 +25,10 @@ const output = new FleetOutput(process.stdout, process.stdout.isTTY);
 const toEnd = new AbortController();
 let fleet: Fleet | undefined;
 
-/** The first signal stops the processes. Those that others need stop last. The second signal ends them at once. */
+/**
+ * The first signal stops the processes. Those that others need stop last. The second signal ends them at
+ * once.
+ */
 const end = (): void => {
   if (toEnd.signal.aborted) fleet?.kill();
   toEnd.abort();

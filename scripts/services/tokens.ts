@@ -9,7 +9,8 @@ export const PARTICIPANTS = ['order', 'inventory', 'payment'] as const;
 const CALLERS = ['gateway', 'order'] as const;
 
 /**
- * Makes the tokens of all hops, unless they exist: a folder for each process, with a file for each token that the process knows.
+ * Makes the tokens of all hops, unless they exist: a folder for each process, with a file for each token that
+ * the process knows.
  *
  * @param folder of the tokens.
  */

@@ -1,4 +1,7 @@
-/** Checks the links between the pages of the site, and their headings. It does not request pages of other sites. */
+/**
+ * Checks the links between the pages of the site, and their headings. It does not request pages of other
+ * sites.
+ */
 import { globSync } from 'node:fs';
 import { join, sep } from 'node:path';
 import { LinkState, check } from 'linkinator';

@@ -3,8 +3,8 @@ import { once } from 'node:events';
 import { isBuilt } from './build-state.ts';
 
 /**
- * Runs `npm run build` if an input of the build has changed since the last one. The output of npm is shown only when the build
- * fails. A build whose start is stopped ends by itself.
+ * Runs `npm run build` if an input of the build has changed since the last one. The output of npm is shown
+ * only when the build fails. A build whose start is stopped ends by itself.
  *
  * @param root the folder of the project.
  * @param environment of npm, which names its own file in it.

@@ -17,7 +17,9 @@ const INPUTS = [
 ];
 const NOT_INPUTS = /\.(?:spec|fixture)\.ts$/;
 
-/** The file with the state of the inputs: before a build a file of its own, after it a file beside the result. */
+/**
+ * The file with the state of the inputs: before a build a file of its own, after it a file beside the result.
+ */
 const BEFORE = 'build/inputs-before';
 /** A build deletes it with the rest of its folder, so an interrupted build leaves none. */
 const AFTER = 'dist/.inputs';
@@ -35,7 +37,8 @@ const OUTPUTS = [
 
 /**
  * @param root the folder of the project.
- * @returns a digest of the names and contents of all files that a build reads. Times do not count: a checkout changes them.
+ * @returns a digest of the names and contents of all files that a build reads. Times do not count: a checkout
+ * changes them.
  */
 export function digestOfInputs(root: string): string {
   const hash = createHash('sha256');

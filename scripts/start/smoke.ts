@@ -90,7 +90,10 @@ async function answerOf(
   return response.headers.get('content-type')?.includes('json') === true ? JSON.parse(text) : text;
 }
 
-/** npm passes the signal on. Windows has none that a program can answer: there all processes below npm are ended. */
+/**
+ * npm passes the signal on. Windows has none that a program can answer: there all processes below npm are
+ * ended.
+ */
 function end({ pid }: ChildProcess): void {
   if (process.platform === 'win32')
     spawnSync('taskkill', ['/pid', String(pid), '/t', '/f'], { stdio: 'ignore' });

@@ -1,6 +1,6 @@
 /**
- * Compiles what several rungs run, once for all of them: a rung that compiled would change the files of one that runs beside it.
- * `npm run lint` checks the types.
+ * Compiles what several rungs run, once for all of them: a rung that compiled would change the files of one
+ * that runs beside it. `npm run lint` checks the types.
  */
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';

@@ -12,7 +12,8 @@ const MAX_CHARACTERS = 300;
  * The lines of a failed rung that say what failed: what vitest tells of failures, and else the last lines.
  *
  * @param output of the rung, or the end of it.
- * @returns at most 120 lines of it. When vitest tells more, the names of the other tests that failed follow, at most as many again.
+ * @returns at most 120 lines of it. When vitest tells more, the names of the other tests that failed follow,
+ * at most as many again.
  */
 export function failureLines(output: string): string[] {
   const lines = stripVTControlCharacters(output).trimEnd().split(/\r?\n/);

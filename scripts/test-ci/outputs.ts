@@ -13,8 +13,8 @@ export interface Output {
 }
 
 /**
- * The outputs of rungs that run beside each other, each in one piece. That of the rung which began first is shown as it comes, and
- * those of the others when their turn comes.
+ * The outputs of rungs that run beside each other, each in one piece. That of the rung which began first is
+ * shown as it comes, and those of the others when their turn comes.
  */
 export class Outputs {
   /** Those that are not shown to their end, by their beginning. */

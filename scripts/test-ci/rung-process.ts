@@ -13,7 +13,9 @@ export class RungProcess {
   private readonly child: ChildProcess;
   private reason: string | undefined;
 
-  /** Resolves when it has ended: to undefined when it has passed, and else to what went wrong, in few words. */
+  /**
+   * Resolves when it has ended: to undefined when it has passed, and else to what went wrong, in few words.
+   */
   readonly ended: Promise<string | undefined>;
 
   /**

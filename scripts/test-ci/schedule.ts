@@ -1,7 +1,8 @@
 import type { Rung } from './rungs.ts';
 
 /**
- * Which rungs begin now. They begin in their order: one that has to run alone waits until nothing runs, and those behind it wait as well.
+ * Which rungs begin now. They begin in their order: one that has to run alone waits until nothing runs, and
+ * those behind it wait as well.
  *
  * @param waiting those that have not begun.
  * @param running those that have not ended.

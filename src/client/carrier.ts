@@ -2,8 +2,8 @@ import { CARRIER_HEADER, TRANSACTION_HEADER } from '../server/wire/index.js';
 import { type CarryOptions, checkCarry, tokenFrom } from './client.options.js';
 
 /**
- * A manager that knows the transaction of the calling code: the TransactionManager of `nestjs-dtc`, or that of
- * `nestjs-dtc/client`.
+ * A manager that knows the transaction of the calling code: the TransactionManager of `nestjs-dtc`, or that
+ * of `nestjs-dtc/client`.
  *
  * @publicApi
  */
@@ -12,7 +12,8 @@ export interface CurrentTransaction {
 }
 
 /**
- * The part of an instance of axios that is used, such as `HttpService.axiosRef`. Its requests are of the type of its version.
+ * The part of an instance of axios that is used, such as `HttpService.axiosRef`. Its requests are of the type
+ * of its version.
  *
  * @publicApi
  */
@@ -50,8 +51,8 @@ export interface CarriedMessage {
 }
 
 /**
- * Carries the transaction of the calling code with requests to other services. The header and the token go only to the origins that
- * are named. Outside a transaction a request is sent as it is.
+ * Carries the transaction of the calling code with requests to other services. The header and the token go
+ * only to the origins that are named. Outside a transaction a request is sent as it is.
  *
  * @publicApi
  */
@@ -85,7 +86,8 @@ export class TransactionCarrier {
   }
 
   /**
-   * As the global `fetch`. Where it carries a transaction, it follows no redirect: the token is for the named origins only.
+   * As the global `fetch`. Where it carries a transaction, it follows no redirect: the token is for the named
+   * origins only.
    */
   readonly fetch = (input: string | URL | Request, init: RequestInit = {}): Promise<Response> => {
     const url = input instanceof Request ? input.url : input;
@@ -97,8 +99,8 @@ export class TransactionCarrier {
   };
 
   /**
-   * Carries the transaction with all requests of an instance of axios: `carrier.attach(httpService.axiosRef)`. Such a request follows
-   * no redirect.
+   * Carries the transaction with all requests of an instance of axios:
+   * `carrier.attach(httpService.axiosRef)`. Such a request follows no redirect.
    */
   attach(axios: AxiosLike): void {
     axios.interceptors.request.use((request: AxiosRequestLike) => {
@@ -108,7 +110,10 @@ export class TransactionCarrier {
     });
   }
 
-  /** @returns a client whose messages carry the transaction. All of its messages go to services that know the token. */
+  /**
+   * @returns a client whose messages carry the transaction. All of its messages go to services that know the
+   * token.
+   */
   client<C extends ClientProxyLike>(client: C): C {
     const wrap = (data: unknown): unknown => this.message(data);
     return new Proxy(client, {

@@ -15,9 +15,9 @@ import { CLIENT_OPTIONS, TransactionManager } from './transaction-manager.js';
 const CARRIES_NOTHING = { token: 'carries-no-transaction', origins: [] };
 
 /**
- * The transactions of a coordinator in another process, for a Nest application: TransactionManager, `@DistributedTransaction` and
- * TransactionCarrier. Import it once, in the root module; it is global. Import CoordinatorModule instead where the coordinator runs
- * in this process.
+ * The transactions of a coordinator in another process, for a Nest application: TransactionManager,
+ * `@DistributedTransaction` and TransactionCarrier. Import it once, in the root module; it is global. Import
+ * CoordinatorModule instead where the coordinator runs in this process.
  *
  * @publicApi
  */

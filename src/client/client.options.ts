@@ -27,8 +27,8 @@ const limitsSchema = z.strictObject({
 });
 
 /**
- * A token, or a function that returns the present one: it is called at each request. Of several tokens the first is sent, and all are
- * accepted. `credentialsFrom` makes one from a file.
+ * A token, or a function that returns the present one: it is called at each request. Of several tokens the
+ * first is sent, and all are accepted. `credentialsFrom` makes one from a file.
  *
  * @publicApi
  */
@@ -44,15 +44,26 @@ export interface CarrierCredential {
 
 /** How a service reaches the coordinator, and which services may carry transactions to it. @publicApi */
 export interface TransactionClientOptions {
-  /** The URLs of the members of one coordinator, each with its prefix: `http://coordinator-1:3000/dtc`. 1 to 32. */
+  /**
+   * The URLs of the members of one coordinator, each with its prefix: `http://coordinator-1:3000/dtc`. 1 to
+   * 32.
+   */
   readonly members: readonly string[];
   /** The token of this service, which has the role `caller` at the coordinator. */
   readonly token: TokenSource;
   /** After how long a request is given up that no member has answered, in milliseconds. @default 60_000 */
   readonly giveUpAfterMs?: number | undefined;
-  /** After how long one try counts as lost, and the request is sent again with its key, in milliseconds. @default 15_000 */
+  /**
+   * After how long one try counts as lost, and the request is sent again with its key, in milliseconds.
+   *
+   * @default 15_000
+   */
   readonly attemptTimeoutMs?: number | undefined;
-  /** The pause before the second round of tries, in milliseconds. It doubles, with full jitter. @default 50 */
+  /**
+   * The pause before the second round of tries, in milliseconds. It doubles, with full jitter.
+   *
+   * @default 50
+   */
   readonly retryBaseMs?: number | undefined;
   /** The longest pause, in milliseconds. @default 2_000 */
   readonly retryCapMs?: number | undefined;
@@ -60,11 +71,15 @@ export interface TransactionClientOptions {
   readonly maxConnections?: number | undefined;
   /** The most bytes of an answer. @default 1_048_576 */
   readonly maxAnswerBytes?: number | undefined;
-  /** Certificates for https: `ca`, `cert`, `key`, `servername`, or a function such as that of `tlsFrom`. @default those of Node */
+  /**
+   * Certificates for https: `ca`, `cert`, `key`, `servername`, or a function such as that of `tlsFrom`.
+   *
+   * @default those of Node
+   */
   readonly tls?: TlsSource | undefined;
   /**
-   * The services that may carry transactions to controllers with `@JoinsTransactions`; or a function that returns the present list,
-   * and the same one until it changes.
+   * The services that may carry transactions to controllers with `@JoinsTransactions`; or a function that
+   * returns the present list, and the same one until it changes.
    *
    * @default none
    */
@@ -81,7 +96,9 @@ export interface TransactionClientOptions {
 export interface CarryOptions {
   /** The token that the receiving services know. */
   readonly token: TokenSource;
-  /** The origins of the receiving services, such as `http://inventory:3000`. The token is sent to no other. */
+  /**
+   * The origins of the receiving services, such as `http://inventory:3000`. The token is sent to no other.
+   */
   readonly origins: readonly string[];
 }
 

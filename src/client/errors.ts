@@ -35,9 +35,10 @@ export class CoordinatorUnreachableError extends CoordinatorError {
 }
 
 /**
- * A request was sent, and no answer came in time: the transaction may have committed or not. With the same key and the same `ofRun`
- * `run` and `beginOnce` can send it again, and nothing is done twice. A decorated method takes no `ofRun`: call it again only
- * where `ofRun` of this error is undefined, or the coordinator was not restarted.
+ * A request was sent, and no answer came in time: the transaction may have committed or not. With the same
+ * key and the same `ofRun` `run` and `beginOnce` can send it again, and nothing is done twice. A decorated
+ * method takes no `ofRun`: call it again only where `ofRun` of this error is undefined, or the coordinator
+ * was not restarted.
  *
  * @publicApi
  */
@@ -46,8 +47,9 @@ export class RequestOutcomeUnknownError extends CoordinatorError {
 
   /**
    * @param requestKey of the request: give it to `run` or `beginOnce` again as `key`.
-   * @param ofRun the run of the coordinator that the request is for: give it to `run` or `beginOnce` again as `ofRun`. Without
-   * it a coordinator that was restarted runs the request again. Undefined where the members share a log, which keeps the keys.
+   * @param ofRun the run of the coordinator that the request is for: give it to `run` or `beginOnce` again as
+   * `ofRun`. Without it a coordinator that was restarted runs the request again. Undefined where the members
+   * share a log, which keeps the keys.
    */
   constructor(
     readonly requestKey: string,

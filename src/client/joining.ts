@@ -90,7 +90,10 @@ export class CarriedTransactionInterceptor implements NestInterceptor {
     );
   }
 
-  /** The caller gets the error as well, and does not commit then: that the coordinator cannot be told is no other error. */
+  /**
+   * The caller gets the error as well, and does not commit then: that the coordinator cannot be told is no
+   * other error.
+   */
   private async ruleOut(transaction: Transaction, error: unknown): Promise<void> {
     const reason = error instanceof Error ? error.message : 'a service that had joined failed';
     try {
@@ -106,15 +109,20 @@ export class CarriedTransactionInterceptor implements NestInterceptor {
 
 /** The options of `@JoinsTransactions`. @publicApi */
 export interface JoinsTransactionsOptions {
-  /** Whether a request that carries no transaction is refused, with 400 and `DTC_TRANSACTION_NEEDED`. @default false */
+  /**
+   * Whether a request that carries no transaction is refused, with 400 and `DTC_TRANSACTION_NEEDED`.
+   *
+   * @default false
+   */
   readonly required?: boolean;
 }
 
 /**
  * Lets the handlers of a controller, or one handler, join the transaction that a request carries: there
- * `TransactionManager.current()` is that transaction, and `enlist` adds a branch to it. A request that carries one is refused without
- * the credential of a service that the option `carriers` names. A request that carries none is handled without, unless `required` is
- * set. An error of the handler rules the commit out. The decorator of a handler counts before that of its controller.
+ * `TransactionManager.current()` is that transaction, and `enlist` adds a branch to it. A request that
+ * carries one is refused without the credential of a service that the option `carriers` names. A request that
+ * carries none is handled without, unless `required` is set. An error of the handler rules the commit out.
+ * The decorator of a handler counts before that of its controller.
  *
  * @publicApi
  */

@@ -170,7 +170,10 @@ export class Member {
   }
 }
 
-/** Everything but JSON with a status of its own is no answer of a coordinator: a proxy between may have made it. */
+/**
+ * Everything but JSON with a status of its own is no answer of a coordinator: a proxy between may have made
+ * it.
+ */
 function answerOf(
   { statusCode: status = 0, headers }: IncomingMessage,
   text: string,

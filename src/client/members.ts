@@ -26,7 +26,9 @@ const REFUSED_FOR_CONTENT = new Set([
   'DTC_TWO_LAST_RESOURCES',
 ]);
 
-/** Refusals of a member that has no room, or is about to stop: a later try, or another member, may do better. */
+/**
+ * Refusals of a member that has no room, or is about to stop: a later try, or another member, may do better.
+ */
 const PASSING = new Set([
   'DTC_FENCED',
   'DTC_LOG_UNAVAILABLE',
@@ -93,10 +95,11 @@ export class Members {
   }
 
   /**
-   * Sends a request with a key, until a member has answered it. No answer of it is lost for good: the key is the same at each try.
+   * Sends a request with a key, until a member has answered it. No answer of it is lost for good: the key is
+   * the same at each try.
    *
-   * @throws (as a rejection) CoordinatorRefusedError, CoordinatorUnreachableError: nothing was begun. RequestOutcomeUnknownError:
-   * it may have been done.
+   * @throws (as a rejection) CoordinatorRefusedError, CoordinatorUnreachableError: nothing was begun.
+   * RequestOutcomeUnknownError: it may have been done.
    */
   async once(request: MemberRequest, given: GivenKey = {}): Promise<KeyedAnswer> {
     const state: KeyedTries = {
@@ -210,7 +213,10 @@ export class Members {
     return member.ask(request, this.attemptMs(deadline));
   }
 
-  /** @returns the member whose address another one has named, if it is one of the configured ones: no other gets the token. */
+  /**
+   * @returns the member whose address another one has named, if it is one of the configured ones: no other
+   * gets the token.
+   */
   private named(problem: unknown): Member | undefined {
     const address = problemSchema.safeParse(problem).data?.member?.address;
     if (typeof address !== 'string' || !URL.canParse(address)) return undefined;
@@ -218,7 +224,9 @@ export class Members {
     return this.members.find((member) => member.origin === origin);
   }
 
-  /** The last attempt may end only because all time is used up: the problem of the attempt before says more. */
+  /**
+   * The last attempt may end only because all time is used up: the problem of the attempt before says more.
+   */
   private note(state: KeyedTries, problem: string, deadline: number): void {
     if (state.problem === NOT_ASKED || this.hasTime(deadline)) state.problem = problem;
   }
@@ -273,7 +281,10 @@ export function refusalOf({
   return new CoordinatorRefusedError(code, status, detail, retryAfterMs);
 }
 
-/** @returns the refusal, where a member has not even told who it is; a token that is wrong is wrong at each try. */
+/**
+ * @returns the refusal, where a member has not even told who it is; a token that is wrong is wrong at each
+ * try.
+ */
 function refusalIn(tried: Tried, state: KeyedTries): CoordinatorRefusedError | undefined {
   if (tried.kind !== 'answered') return undefined;
   const refusal = refusalOf(tried);

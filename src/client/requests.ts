@@ -17,7 +17,10 @@ export function nameOf(reference: ParticipantReference<never> | ParticipantRefer
   );
 }
 
-/** @returns the payload. @throws InvalidRequestError naming the place that cannot be sent to another process. */
+/**
+ * @returns the payload.
+ * @throws InvalidRequestError naming the place that cannot be sent to another process.
+ */
 export function sendable(payload: unknown, place: string): unknown {
   const sent = sentPayload(payload);
   if ('problem' in sent) throw new InvalidRequestError(sent.path.replace(/^payload/, place), sent.problem);

@@ -31,15 +31,18 @@ export type RemoteBeginOptions = Omit<BeginOptions, 'signal'>;
 
 /** A transaction that is begun once at a coordinator in another process. @publicApi */
 export interface RemoteBeginOnceOptions extends RemoteBeginOptions {
-  /** As that of {@link RemoteTransactionRequest}; a request with another name, time-out or order is another request. */
+  /**
+   * As that of {@link RemoteTransactionRequest}; a request with another name, time-out or order is another
+   * request.
+   */
   readonly key: string;
   /** As that of {@link RemoteTransactionRequest}. */
   readonly ofRun?: string | undefined;
 }
 
 /**
- * The answer of `TransactionManager.beginOnce`: the transaction that was begun, or the outcome of the transaction that an earlier
- * request with the key has begun.
+ * The answer of `TransactionManager.beginOnce`: the transaction that was begun, or the outcome of the
+ * transaction that an earlier request with the key has begun.
  *
  * @publicApi
  */
@@ -50,16 +53,17 @@ export type RemoteBegunOnce =
 /** A transaction that is run at a coordinator in another process. @publicApi */
 export interface RemoteTransactionRequest extends Omit<TransactionRequest, 'signal' | 'key' | 'fingerprint'> {
   /**
-   * Names the request. A request that is sent again with the same key and content is not run again: it gets the outcome of the
-   * first one. 1 to 128 visible ASCII characters.
+   * Names the request. A request that is sent again with the same key and content is not run again: it gets
+   * the outcome of the first one. 1 to 128 visible ASCII characters.
    *
    * @default a new one
    */
   readonly key?: string;
   /**
-   * The run of the coordinator that a request with this key was sent to before: that of RequestOutcomeUnknownError, or `run` in the
-   * answer of `GET` at the address of a member. Another run refuses the request, unless the members share a log: the outcome stays
-   * unknown then, and nothing is run again. Without it the request counts as one that was never sent.
+   * The run of the coordinator that a request with this key was sent to before: that of
+   * RequestOutcomeUnknownError, or `run` in the answer of `GET` at the address of a member. Another run
+   * refuses the request, unless the members share a log: the outcome stays unknown then, and nothing is run
+   * again. Without it the request counts as one that was never sent.
    *
    * @default the present run
    */
@@ -67,9 +71,9 @@ export interface RemoteTransactionRequest extends Omit<TransactionRequest, 'sign
 }
 
 /**
- * Runs transactions at a coordinator in another process: the methods are those of the TransactionManager of `nestjs-dtc`, and those
- * that ask the coordinator return a promise. A request goes to one of the members, and to another one after a failure. It is not
- * run twice while the coordinator keeps its key.
+ * Runs transactions at a coordinator in another process: the methods are those of the TransactionManager of
+ * `nestjs-dtc`, and those that ask the coordinator return a promise. A request goes to one of the members,
+ * and to another one after a failure. It is not run twice while the coordinator keeps its key.
  *
  * @publicApi
  */
@@ -88,9 +92,10 @@ export class TransactionManager implements OnApplicationShutdown {
    * Runs one transaction from its start to its outcome.
    *
    * @returns the outcome: `pending` where it is not known in time.
-   * @throws (as a rejection) InvalidRequestError, CoordinatorRefusedError or CoordinatorUnreachableError: nothing was begun.
-   * RequestOutcomeUnknownError where it may have been run and its id is not known: call it again with the key and the `ofRun` of
-   * the error. It also comes for a given key where the coordinator was restarted, and its log is not shared.
+   * @throws (as a rejection) InvalidRequestError, CoordinatorRefusedError or CoordinatorUnreachableError:
+   * nothing was begun. RequestOutcomeUnknownError where it may have been run and its id is not known: call it
+   * again with the key and the `ofRun` of the error. It also comes for a given key where the coordinator was
+   * restarted, and its log is not shared.
    */
   async run({ branches, key, ofRun, ...request }: RemoteTransactionRequest): Promise<Outcome> {
     checkKey(key, ofRun);
@@ -130,8 +135,9 @@ export class TransactionManager implements OnApplicationShutdown {
   /**
    * Begins a transaction as {@link begin} does, for a request that must not run twice.
    *
-   * @returns the transaction, or the outcome of the one that an earlier request with the key has begun: `pending` while it is open.
-   * It is also `pending` where the answer to this request itself was lost, until the transaction that no code uses has timed out.
+   * @returns the transaction, or the outcome of the one that an earlier request with the key has begun:
+   * `pending` while it is open. It is also `pending` where the answer to this request itself was lost, until
+   * the transaction that no code uses has timed out.
    * @throws (as a rejection) as {@link run}.
    */
   async beginOnce({ key, ofRun, ...options }: RemoteBeginOnceOptions): Promise<RemoteBegunOnce> {
@@ -184,7 +190,8 @@ export class TransactionManager implements OnApplicationShutdown {
   }
 
   /**
-   * @returns the present state of a transaction; undefined where the member that answers does not have it in memory.
+   * @returns the present state of a transaction; undefined where the member that answers does not have it in
+   * memory.
    * @throws (as a rejection) CoordinatorRefusedError.
    */
   async find(transactionId: string): Promise<TransactionView | undefined> {
@@ -195,7 +202,8 @@ export class TransactionManager implements OnApplicationShutdown {
   /**
    * Finds out what has become of a transaction, whichever member has begun it.
    *
-   * @returns what is known now; `unknown` because of `log-unavailable` where no member answers. Nothing of it is a guess.
+   * @returns what is known now; `unknown` because of `log-unavailable` where no member answers. Nothing of it
+   * is a guess.
    * @throws (as a rejection) CoordinatorRefusedError.
    */
   async outcomeOf(transactionId: string): Promise<KnownOutcome> {
@@ -234,7 +242,8 @@ function branchBody({ participant, payload, branchId }: BranchRequest, index: nu
 }
 
 /**
- * @returns the headers with the id of the request. It is none of the content, so that a repeat with the same key may have another one.
+ * @returns the headers with the id of the request. It is none of the content, so that a repeat with the same
+ * key may have another one.
  * @throws InvalidRequestError
  */
 function originHeaders({ requestId }: RemoteBeginOptions): Record<string, string> {

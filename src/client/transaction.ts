@@ -21,8 +21,8 @@ export interface ClientParts {
 }
 
 /**
- * A transaction at a coordinator in another process: begun by this service, or carried to it with a request. If it is abandoned,
- * its deadline aborts it.
+ * A transaction at a coordinator in another process: begun by this service, or carried to it with a request.
+ * If it is abandoned, its deadline aborts it.
  *
  * @publicApi
  */
@@ -67,8 +67,9 @@ export class Transaction {
    * Adds a branch. Its participant is called after the request for commit or rollback.
    *
    * @returns the id of the branch.
-   * @throws (as a rejection) InvalidRequestError, NotActiveError, or CoordinatorRefusedError with the code of the coordinator. Where
-   * no answer came the branch may have been added, so the transaction can only be rolled back then.
+   * @throws (as a rejection) InvalidRequestError, NotActiveError, or CoordinatorRefusedError with the code of
+   * the coordinator. Where no answer came the branch may have been added, so the transaction can only be
+   * rolled back then.
    */
   async enlist<P>(request: BranchRequest<P>): Promise<string> {
     if (this.ending !== undefined) throw new NotActiveError(this.id, this.state);
@@ -105,7 +106,8 @@ export class Transaction {
   /**
    * Asks for commit. A repeat, or a call after a rollback, returns the one outcome of the transaction.
    *
-   * @returns the outcome: `pending` where no member knows it in time, with the `code` of a refusal. It is never a rejection.
+   * @returns the outcome: `pending` where no member knows it in time, with the `code` of a refusal. It is
+   * never a rejection.
    */
   commit(): Promise<Outcome> {
     this.ending ??= this.rollbackOnly ? this.end('rollback', this.rollbackOnlyReason) : this.end('commit');

@@ -13,7 +13,10 @@ export interface ClusterServer {
   readonly folder: string;
 }
 
-/** @returns a text about what a person can do with a cluster that has started, in a few lines with commands to paste. */
+/**
+ * @returns a text about what a person can do with a cluster that has started, in a few lines with commands to
+ * paste.
+ */
 export function clusterTextOf(members: readonly MemberFacts[], server: ClusterServer | undefined): string {
   const [first, second = first!, third = second] = members;
   const rows = [

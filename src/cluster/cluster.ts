@@ -17,7 +17,10 @@ export interface Reports {
 /** Longer than a member takes that stops cleanly: twice its grace period, and some seconds. */
 const STOP_WITHIN_MS = 30_000;
 
-/** Members of one coordinator on this machine, each a process. A member that ends is not started again by itself. */
+/**
+ * Members of one coordinator on this machine, each a process. A member that ends is not started again by
+ * itself.
+ */
 export class Cluster {
   private readonly members = new Map<string, MemberProcess>();
   private readonly starting = new Map<string, Promise<void>>();
@@ -41,7 +44,8 @@ export class Cluster {
   }
 
   /**
-   * Starts all members, unless {@link stop} comes first: the first one, which makes the tables of the log, and then the others.
+   * Starts all members, unless {@link stop} comes first: the first one, which makes the tables of the log,
+   * and then the others.
    *
    * @throws MemberNotStartedError when one of them does not start.
    */

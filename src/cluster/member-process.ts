@@ -42,7 +42,8 @@ export class MemberProcess {
   ) {
     this.ended = new Promise<Ended>((resolve) => {
       child.once('close', (code, signal) => resolve({ code, signal }));
-      // A process that could not be created has ended. Of one that lives, the failure of a signal says nothing.
+      // A process that could not be created has ended. Of one that lives, the failure of a signal says
+      // nothing.
       child.on('error', () => child.pid === undefined && resolve({ code: 1, signal: null }));
     }).then((ended) => (this.end = ended));
     for (const stream of [child.stdout!, child.stderr!]) {
@@ -51,8 +52,8 @@ export class MemberProcess {
   }
 
   /**
-   * @param program of the member, which tells its parent `{ url }` when it listens, and ends by `{ stop: true }`. See
-   * `main-member.ts`.
+   * @param program of the member, which tells its parent `{ url }` when it listens, and ends by `{ stop: true
+   * }`. See `main-member.ts`.
    * @param onLine gets each line of its standard output and its standard error.
    * @returns the member, when it listens.
    * @throws MemberNotStartedError when it ends before. Its lines have said why.

@@ -7,7 +7,9 @@ const WARN = 40;
 const ERROR = 50;
 const FATAL = 60;
 
-/** The contexts of the lines that each start has. The announcement of the cluster says what matters of them. */
+/**
+ * The contexts of the lines that each start has. The announcement of the cluster says what matters of them.
+ */
 const CONTEXTS_OF_A_START: ReadonlySet<unknown> = new Set([
   'ParticipantRegistry',
   'Application',
@@ -15,8 +17,8 @@ const CONTEXTS_OF_A_START: ReadonlySet<unknown> = new Set([
 ]);
 
 /**
- * Where the lines of all members go: for a person the text behind the name of the member, for a program JSON lines with the
- * field `member`.
+ * Where the lines of all members go: for a person the text behind the name of the member, for a program JSON
+ * lines with the field `member`.
  */
 export class ClusterOutput implements Reports {
   constructor(
@@ -34,7 +36,10 @@ export class ClusterOutput implements Reports {
     this.write(this.isForPerson ? `cluster   ${text}` : JSON.stringify({ msg: text, member: 'cluster' }));
   }
 
-  /** The last line of a start that has failed: for a program with the level and the code, as each member writes its own. */
+  /**
+   * The last line of a start that has failed: for a program with the level and the code, as each member
+   * writes its own.
+   */
   failed(text: string, code: unknown): void {
     if (this.isForPerson) return;
     const said = { level: FATAL, ...(typeof code === 'string' && { code }), msg: text, member: 'cluster' };

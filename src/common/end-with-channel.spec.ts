@@ -2,7 +2,10 @@ import { EventEmitter } from 'node:events';
 import { describe, expect, it } from 'vitest';
 import { endWithChannel } from './end-with-channel.js';
 
-/** A process that notes its signals, and ends by them as on its platform: on Windows without calling a listener. */
+/**
+ * A process that notes its signals, and ends by them as on its platform: on Windows without calling a
+ * listener.
+ */
 function processOn(platform: NodeJS.Platform, events = new EventEmitter()) {
   const ends: string[] = [];
   const self = Object.assign(events, {

@@ -6,8 +6,9 @@ type Self = Pick<NodeJS.Process, 'pid' | 'platform' | 'kill' | 'listenerCount'> 
 };
 
 /**
- * Ends this process cleanly, as SIGTERM does, when the channel to the process that has started it is closed, so that that process is
- * not outlived; and when `{ stop: true }` arrives there, which is how it is asked for a clean end on Windows.
+ * Ends this process cleanly, as SIGTERM does, when the channel to the process that has started it is closed,
+ * so that that process is not outlived; and when `{ stop: true }` arrives there, which is how it is asked for
+ * a clean end on Windows.
  */
 export function endWithChannel(self: Self = process): void {
   const end = (): void => {

@@ -14,7 +14,9 @@ export const plainName = z
   .regex(/^[a-z][a-z0-9-]{0,31}$/, `must be ${NAME_RULE}`)
   .meta({ limits: NAME_RULE });
 
-/** The URL of routes over HTTP, with a prefix or without: no user, query or fragment, which would not be sent. */
+/**
+ * The URL of routes over HTTP, with a prefix or without: no user, query or fragment, which would not be sent.
+ */
 export const httpAddress = z
   .string()
   .max(2_000)

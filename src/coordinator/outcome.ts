@@ -4,8 +4,8 @@ import type { AbortCause, HeuristicKind } from './protocol/index.js';
 export interface OutcomeOfTransaction {
   readonly transactionId: string;
   /**
-   * Set where the request had a key that belongs to an earlier request. Nothing was begun: this is what has become of the
-   * transaction of the earlier request.
+   * Set where the request had a key that belongs to an earlier request. Nothing was begun: this is what has
+   * become of the transaction of the earlier request.
    */
   readonly repeated?: true;
 }
@@ -48,8 +48,9 @@ export interface PendingOutcome extends OutcomeOfTransaction {
   readonly decision: 'commit' | 'unknown';
   readonly reason: string;
   /**
-   * The code of the refusal, where a coordinator in another process has refused to say. With `DTC_TRANSACTION_NOT_FOUND` the
-   * coordinator has forgotten the transaction, and nothing more will be known of it: look at the data of the participants.
+   * The code of the refusal, where a coordinator in another process has refused to say. With
+   * `DTC_TRANSACTION_NOT_FOUND` the coordinator has forgotten the transaction, and nothing more will be known
+   * of it: look at the data of the participants.
    */
   readonly code?: string;
 }
@@ -90,9 +91,11 @@ export type Outcome = CommittedOutcome | AbortedOutcome | PendingOutcome | Heuri
  *
  * - `committed` and `aborted`: the decision, and it is final.
  * - `pending`: the member that owns the transaction says that it is not decided, or not known yet.
- * - `elsewhere`: only the member with the epoch `owner` can know more, and it was not asked or has not answered. Ask again later.
- * - `unknown`: never to be taken for aborted. The outcome was kept long enough and is gone (`purged`, `forgotten`); the log may
- *   have lost it (`undecidable`); the id is of another log (`foreign`); or the log cannot be asked now (`log-unavailable`).
+ * - `elsewhere`: only the member with the epoch `owner` can know more, and it was not asked or has not
+ *   answered. Ask again later.
+ * - `unknown`: never to be taken for aborted. The outcome was kept long enough and is gone (`purged`,
+ *   `forgotten`); the log may have lost it (`undecidable`); the id is of another log (`foreign`); or the log
+ *   cannot be asked now (`log-unavailable`).
  *
  * @publicApi
  */

@@ -7,8 +7,9 @@ interface Request {
 }
 
 /**
- * Admits requests that address this machine by a name of its own. A page of another site whose name points to this machine asks
- * by that name. Other sites cannot send PUT or DELETE at all, and every change here is one of these.
+ * Admits requests that address this machine by a name of its own. A page of another site whose name points to
+ * this machine asks by that name. Other sites cannot send PUT or DELETE at all, and every change here is one
+ * of these.
  */
 @Injectable()
 export class DemoGuard implements CanActivate {

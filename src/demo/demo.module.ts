@@ -10,8 +10,8 @@ import { Supplies } from './supplies.js';
 import { SuppliesController } from './supplies.controller.js';
 
 /**
- * For demonstrations: every participant can be made to fail, under steady traffic, and an operator can act. Imported only when DEMO is
- * true.
+ * For demonstrations: every participant can be made to fail, under steady traffic, and an operator can act.
+ * Imported only when DEMO is true.
  */
 @Module({})
 export class DemoModule {

@@ -22,7 +22,10 @@ export const DEMO_OPERATOR = 'demo-operator';
 
 const TOKEN_BYTES = 24;
 
-/** @returns the operator of one start. Its token is random, so that of one start is worth nothing at any other. */
+/**
+ * @returns the operator of one start. Its token is random, so that of one start is worth nothing at any
+ * other.
+ */
 export function demoOperator(): DemoOperator {
   return { name: DEMO_OPERATOR, token: randomBytes(TOKEN_BYTES).toString('base64url') };
 }

@@ -8,7 +8,10 @@ import { DemoGuard } from './demo.guard.js';
 
 const FOLDER = join(import.meta.dirname, 'page');
 
-/** The page of the demonstration: buttons for faults, traffic and supplies. Its files are sent under the policy of the dashboard. */
+/**
+ * The page of the demonstration: buttons for faults, traffic and supplies. Its files are sent under the
+ * policy of the dashboard.
+ */
 @ApiExcludeController()
 @Controller('demo')
 @UseGuards(DemoGuard)

@@ -47,7 +47,10 @@ const DRY: ReadonlySet<string | undefined> = new Set([
   'UNKNOWN_CUSTOMER',
 ]);
 
-/** Places orders at a steady rate, each of another customer than the one before, and restocks when supplies have run dry. */
+/**
+ * Places orders at a steady rate, each of another customer than the one before, and restocks when supplies
+ * have run dry.
+ */
 @Injectable()
 export class SteadyLoad implements OnModuleDestroy {
   private readonly logger = new Logger(SteadyLoad.name);

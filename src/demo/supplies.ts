@@ -26,7 +26,10 @@ export interface Restocked {
   readonly cents: number;
 }
 
-/** Fills the shelves and the accounts of the customers, so that the traffic of a demonstration does not run dry. */
+/**
+ * Fills the shelves and the accounts of the customers, so that the traffic of a demonstration does not run
+ * dry.
+ */
 @Injectable()
 export class Supplies {
   private running: Promise<Restocked> | undefined;

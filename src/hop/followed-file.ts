@@ -6,11 +6,12 @@ const MAX_FILE_BYTES = 256 * 1024;
 const LOOK_MS = 1_000;
 
 /**
- * Reads a value from files, and again when one of them has changed, at most once a second. Files that cannot be used leave the
- * value as it was: they may be in the middle of a replacement.
+ * Reads a value from files, and again when one of them has changed, at most once a second. Files that cannot
+ * be used leave the value as it was: they may be in the middle of a replacement.
  *
  * @param paths the files.
- * @param valueOf makes the value of the texts of the files, in the order of the paths. It throws when they have none.
+ * @param valueOf makes the value of the texts of the files, in the order of the paths. It throws when they
+ * have none.
  * @param subject what the files hold, for the error.
  * @returns a function that returns the present value.
  * @throws RangeError when the files cannot be read, or have no value, at the first time.

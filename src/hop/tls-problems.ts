@@ -47,8 +47,8 @@ export function isRefusedCertificate(error: unknown): boolean {
 }
 
 /**
- * @param isNew whether the error came before any answer on a new connection over TLS: many servers close it without a word when
- * they do not accept the certificate of this process.
+ * @param isNew whether the error came before any answer on a new connection over TLS: many servers close it
+ * without a word when they do not accept the certificate of this process.
  * @returns why a connection over TLS was not made, and what to do; undefined where another thing was wrong.
  */
 export function tlsProblemOf(error: unknown, isNew = false): string | undefined {

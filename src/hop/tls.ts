@@ -12,7 +12,10 @@ export interface TlsSettings {
    * @default those of Node, and of the file that NODE_EXTRA_CA_CERTS names
    */
   readonly ca?: string | Buffer | readonly (string | Buffer)[] | undefined;
-  /** The certificate of this process with its chain, as PEM, for the other side that asks for one. Needs `key`. */
+  /**
+   * The certificate of this process with its chain, as PEM, for the other side that asks for one. Needs
+   * `key`.
+   */
   readonly cert?: string | Buffer | undefined;
   /** The key of `cert`, as PEM. */
   readonly key?: string | Buffer | undefined;
@@ -46,8 +49,9 @@ export interface SecureRequest {
 }
 
 /**
- * Reads certificates from files. The files are read again when one of them has changed, at most once a second, so a certificate is
- * renewed by writing its file. Files that do not fit together leave the certificates as they were.
+ * Reads certificates from files. The files are read again when one of them has changed, at most once a
+ * second, so a certificate is renewed by writing its file. Files that do not fit together leave the
+ * certificates as they were.
  *
  * @param files the paths of PEM files, and the name as {@link TlsSettings} has it.
  * @throws RangeError when the files cannot be read, or do not fit together.

@@ -27,8 +27,8 @@ const TOO_LATE: CallAnswer = {
 };
 
 /**
- * The calls that have no answer yet. A call whose time is over is answered with `try-again`. One timer serves all of them,
- * and it is set for the earliest: calls that are answered in time leave it alone.
+ * The calls that have no answer yet. A call whose time is over is answered with `try-again`. One timer serves
+ * all of them, and it is set for the earliest: calls that are answered in time leave it alone.
  */
 export class CallsAtWork {
   private readonly open = new Set<CallAtWork>();

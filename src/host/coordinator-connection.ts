@@ -41,8 +41,8 @@ export class CoordinatorConnection {
   constructor(private readonly tls: TlsSource | undefined) {}
 
   /**
-   * @throws (as a rejection) an error that says why there is no answer: none in time, one that is too long, a redirect, or a
-   * certificate that is refused.
+   * @throws (as a rejection) an error that says why there is no answer: none in time, one that is too long, a
+   * redirect, or a certificate that is refused.
    */
   async ask(url: string, question: MemberQuestion): Promise<MemberAnswer> {
     const signal = AbortSignal.any([AbortSignal.timeout(TIMEOUT_MS), question.signal]);

@@ -7,15 +7,21 @@ import { CoordinatorConnection, type MemberAnswer } from './coordinator-connecti
 
 /** How a host reaches its coordinator: to register its participants, and to ask for decisions. @publicApi */
 export interface CoordinatorContactOptions {
-  /** The URLs of the members of the coordinator, such as `http://coordinator:3000`. Any of them may answer. */
+  /**
+   * The URLs of the members of the coordinator, such as `http://coordinator:3000`. Any of them may answer.
+   */
   readonly members: readonly string[];
   /** The token of a participant at the coordinator. */
   readonly credentials: Credentials;
-  /** Certificates for https: `ca`, `cert`, `key`, `servername`, or a function such as that of `tlsFrom`. @default those of Node */
+  /**
+   * Certificates for https: `ca`, `cert`, `key`, `servername`, or a function such as that of `tlsFrom`.
+   *
+   * @default those of Node
+   */
   readonly tls?: TlsSource | undefined;
   /**
-   * The URL at which coordinators reach this host, with its prefix. With it, each participant of the host registers
-   * itself, and again when the host has moved.
+   * The URL at which coordinators reach this host, with its prefix. With it, each participant of the host
+   * registers itself, and again when the host has moved.
    *
    * @default it registers none
    */
@@ -33,7 +39,10 @@ export interface ContactedHost {
   decide(branch: GuardedBranch, decision: 'commit' | 'abort'): Promise<void>;
 }
 
-/** The most branches of a participant that are asked about in one pass. The next one continues with the others. */
+/**
+ * The most branches of a participant that are asked about in one pass. The next one continues with the
+ * others.
+ */
 const MAX_ASKED = 100;
 /** After so many failures of one participant in a pass, the next pass continues behind them. */
 const MAX_FAILED = 3;
@@ -48,7 +57,10 @@ interface Place {
   readonly seen?: ReadonlySet<string>;
 }
 
-/** Registers the participants of a host at a coordinator, and asks it about branches whose decision does not come. */
+/**
+ * Registers the participants of a host at a coordinator, and asks it about branches whose decision does not
+ * come.
+ */
 export class CoordinatorContact {
   private readonly stopping = new AbortController();
   private timer: NodeJS.Timeout | undefined;
@@ -135,8 +147,8 @@ export class CoordinatorContact {
   }
 
   /**
-   * Asks only about a branch that was in doubt at an earlier look as well: most decisions come at once. So each page of
-   * the list is looked at, then asked about, over as many passes as it needs.
+   * Asks only about a branch that was in doubt at an earlier look as well: most decisions come at once. So
+   * each page of the list is looked at, then asked about, over as many passes as it needs.
    */
   private async askAboutDoubts(name: string, problems: string[]): Promise<void> {
     const { after, seen } = this.places.get(name) ?? {};

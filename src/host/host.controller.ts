@@ -15,8 +15,8 @@ const ANSWERS = {
 } as const;
 
 /**
- * The routes of a host. They answer on the response of Node, so that no global interceptor of the application wraps what
- * a coordinator reads.
+ * The routes of a host. They answer on the response of Node, so that no global interceptor of the application
+ * wraps what a coordinator reads.
  */
 @Controller({ version: VERSION_NEUTRAL })
 export class HostController {

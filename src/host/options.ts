@@ -10,28 +10,32 @@ export interface ParticipantHostOptions {
   readonly credentials: Credentials;
   /**
    * Keeps what this host knows of its branches, in the database of its participants: `PostgresGuardStore` of
-   * `nestjs-dtc/postgres`. All replicas of the host share it. `'memory'` is for participants whose data ends with the
-   * process as well, and for one replica only.
+   * `nestjs-dtc/postgres`. All replicas of the host share it. `'memory'` is for participants whose data ends
+   * with the process as well, and for one replica only.
    */
   readonly guard: ReplicaGuardStore | 'memory';
   /** The names of the coordinators that may call. @default every coordinator with a token */
   readonly coordinators?: readonly string[] | undefined;
   /**
-   * The treatment of a commit or an undo whose process has stopped, or that takes longer than its call: `repeat` runs it again,
-   * `report` reports a hazard.
+   * The treatment of a commit or an undo whose process has stopped, or that takes longer than its call:
+   * `repeat` runs it again, `report` reports a hazard.
    *
    * @default 'repeat'
    */
   readonly interrupted?: 'repeat' | 'report' | undefined;
-  /** The most calls of one participant at the same time. Further calls are told to try again. @default 1_000 */
+  /**
+   * The most calls of one participant at the same time. Further calls are told to try again.
+   *
+   * @default 1_000
+   */
   readonly maxCalls?: number | undefined;
   /** How long a stop waits for running calls, in milliseconds. @default 10_000 */
   readonly shutdownGraceMs?: number | undefined;
   /** How often records that are no longer needed are dropped, in milliseconds. @default 60_000 */
   readonly purgeIntervalMs?: number | undefined;
   /**
-   * How this host reaches its coordinator: to register its participants, and to ask for the decisions about branches in
-   * doubt.
+   * How this host reaches its coordinator: to register its participants, and to ask for the decisions about
+   * branches in doubt.
    *
    * @default it waits for the coordinator
    */
@@ -42,7 +46,9 @@ export interface ParticipantHostOptions {
 export interface ParticipantHostRoutes {
   /** The path of the routes, without parameters. @default 'participants' */
   readonly prefix?: string | undefined;
-  /** Decorators of the routes that only set metadata, such as the one by which a global guard lets them pass. */
+  /**
+   * Decorators of the routes that only set metadata, such as the one by which a global guard lets them pass.
+   */
   readonly decorators?: readonly ClassDecorator[] | undefined;
 }
 

@@ -26,8 +26,8 @@ export interface ParticipantHostAsyncOptions extends ParticipantHostRoutes {
 }
 
 /**
- * Serves the `@Participant` providers of an application to coordinators in other processes, over HTTP. Import it once,
- * in place of CoordinatorModule: it loads no coordinator.
+ * Serves the `@Participant` providers of an application to coordinators in other processes, over HTTP. Import
+ * it once, in place of CoordinatorModule: it loads no coordinator.
  *
  * @publicApi
  */

@@ -1,7 +1,10 @@
 import type { Branch, CoordinatorRun } from '../coordinator/participant/participant.js';
 import type { BranchCall } from '../remote/wire/index.js';
 
-/** The branch of one call, as its participant receives it. Its signal is made only when the participant asks for it. */
+/**
+ * The branch of one call, as its participant receives it. Its signal is made only when the participant asks
+ * for it.
+ */
 export class ServedBranch implements Branch {
   readonly transactionId: string;
   readonly branchId: string;

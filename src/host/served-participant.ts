@@ -123,7 +123,8 @@ class SelfGuarded implements ServedParticipant {
   async commitOnePhase(branch: Branch): Promise<OnePhaseAnswer> {
     const refusal = await this.refusalOf(branch);
     if (refusal === undefined) return this.instance.commitOnePhase!(branch);
-    // An earlier attempt may have committed, and its record may be dropped: nothing is known, and nothing is done.
+    // An earlier attempt may have committed, and its record may be dropped: nothing is known, and nothing is
+    // done.
     if (branch.attempt > 1) throw new TransactionOverError(branch);
     return refusal;
   }

@@ -17,8 +17,8 @@ import type { HostLog } from './host-log.js';
 const SCOPE = 'nestjs-dtc';
 
 /**
- * Records a call as a span of OpenTelemetry, with the call of the coordinator as its parent. The call is served once, even if the
- * tracer fails.
+ * Records a call as a span of OpenTelemetry, with the call of the coordinator as its parent. The call is
+ * served once, even if the tracer fails.
  *
  * @param serve never throws.
  */

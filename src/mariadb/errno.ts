@@ -134,13 +134,18 @@ const MEANINGS = errorMeanings<MariaDbRefusalCode>({
 });
 export const { meaningOf, refusalOf, remedyOf, databaseErrorIn } = MEANINGS;
 
-/** The numbers that `mysql2` gives errors of its own are negative, and those of the operating system as well. */
+/**
+ * The numbers that `mysql2` gives errors of its own are negative, and those of the operating system as well.
+ */
 export function errnoOf(error: unknown): number | undefined {
   const errno = (error as { errno?: unknown } | null | undefined)?.errno;
   return typeof errno === 'number' && errno > 0 ? errno : undefined;
 }
 
-/** ER_DBACCESS_DENIED_ERROR, ER_TABLEACCESS_DENIED_ERROR, ER_COLUMNACCESS_DENIED_ERROR, ER_SPECIFIC_ACCESS_DENIED_ERROR. */
+/**
+ * ER_DBACCESS_DENIED_ERROR, ER_TABLEACCESS_DENIED_ERROR, ER_COLUMNACCESS_DENIED_ERROR,
+ * ER_SPECIFIC_ACCESS_DENIED_ERROR.
+ */
 const DENIED: ReadonlySet<number | undefined> = new Set([1044, 1142, 1143, 1227]);
 
 /** Whether the user lacks a privilege: a GRANT fixes that, and nothing else. */

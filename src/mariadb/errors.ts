@@ -10,7 +10,10 @@ export type MariaDbStartUpErrorCode =
   | 'DTC_MARIADB_VERSION'
   /** A replica, or a server that accepts no writes. */
   | 'DTC_MARIADB_READ_ONLY'
-  /** The server has no XA transactions, as a member of a Galera cluster, or cannot replicate them: its binary log has statements. */
+  /**
+   * The server has no XA transactions, as a member of a Galera cluster, or cannot replicate them: its binary
+   * log has statements.
+   */
   | 'DTC_MARIADB_XA_UNSUPPORTED'
   /** The connection names no database. */
   | 'DTC_MARIADB_NO_DATABASE'
@@ -55,8 +58,8 @@ export type MariaDbBranchErrorCode =
   /** The ids of the branch do not fit into the two parts of an XA id. */
   | 'DTC_MARIADB_INVALID_XID'
   /**
-   * The work sent a statement that begins or ends a transaction. The statement was not run, unless the message says that the
-   * work has committed its transaction itself.
+   * The work sent a statement that begins or ends a transaction. The statement was not run, unless the
+   * message says that the work has committed its transaction itself.
    */
   | 'DTC_MARIADB_TRANSACTION_CONTROL'
   /** The work goes on using its connection after it has voted. */

@@ -29,7 +29,8 @@ export interface Xid {
 
 /**
  * @returns the XA id of a branch.
- * @throws MariaDbBranchError (`DTC_MARIADB_INVALID_XID`) when an id has other characters, or a part is too long.
+ * @throws MariaDbBranchError (`DTC_MARIADB_INVALID_XID`) when an id has other characters, or a part is too
+ * long.
  */
 export function xidOf(branch: PreparedBranch, participant: string): Xid {
   const gid = makeGid(branch, participant, LIMIT);
@@ -64,8 +65,8 @@ export function gidIn(row: RecoverRow, participant: string): string | undefined 
 }
 
 /**
- * @returns the id of a listed branch, and whether this library may have made it. The id of another program is in hexadecimal,
- * with its parts and its format as XA RECOVER lists them.
+ * @returns the id of a listed branch, and whether this library may have made it. The id of another program is
+ * in hexadecimal, with its parts and its format as XA RECOVER lists them.
  */
 export function listedOf(row: RecoverRow): { readonly id: string; readonly isOurs: boolean } {
   const data = Buffer.isBuffer(row.data) ? row.data : Buffer.from(row.data, 'latin1');

@@ -169,7 +169,10 @@ export interface MariaDbSettings {
 
 /** The options of a MariaDB resource manager. @publicApi */
 export type MariaDbOptions = MariaDbSettings & {
-  /** The database, as a URL or as `mysql2` takes it. The library opens its own pools, since no other code may reset a session. */
+  /**
+   * The database, as a URL or as `mysql2` takes it. The library opens its own pools, since no other code may
+   * reset a session.
+   */
   readonly connection: string | ConnectionOptions;
 };
 

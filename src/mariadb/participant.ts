@@ -57,8 +57,8 @@ export abstract class MariaDbParticipant<P = unknown> extends MariaDbParticipant
   /**
    * Does the work of one branch, and votes.
    *
-   * @param connection is inside the transaction of the branch, and must not end it. Await every statement before
-   * the vote.
+   * @param connection is inside the transaction of the branch, and must not end it. Await every statement
+   * before the vote.
    */
   protected abstract work(connection: Connection, branch: Branch<P>): Promise<Vote>;
 

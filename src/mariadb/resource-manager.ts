@@ -120,8 +120,8 @@ export class MariaDbResourceManager {
   }
 
   /**
-   * Closes the connections. Every transaction has ended by then. Connections that still hang are cut after two
-   * seconds. What is prepared stays prepared.
+   * Closes the connections. Every transaction has ended by then. Connections that still hang are cut after
+   * two seconds. What is prepared stays prepared.
    */
   async close(): Promise<void> {
     await this.calls.close(
@@ -134,8 +134,8 @@ export class MariaDbResourceManager {
    * Does the work of a branch in a transaction, and prepares it if the vote is `commit`. Any other vote, and
    * an error, rolls it back.
    *
-   * @param work runs its statements with the given connection, awaits them all, and votes. It must not end the
-   * transaction.
+   * @param work runs its statements with the given connection, awaits them all, and votes. It must not end
+   * the transaction.
    * @returns the vote; a refusal when the database refuses, or the branch was rolled back before.
    * @throws any other error of the work, and any error that leaves the state of the branch unknown.
    */
@@ -206,8 +206,8 @@ export class MariaDbResourceManager {
   }
 
   /**
-   * Ends the sessions in which a run that was fenced is at work here, if they are of the user of the participant. What they have
-   * prepared stays prepared.
+   * Ends the sessions in which a run that was fenced is at work here, if they are of the user of the
+   * participant. What they have prepared stays prepared.
    *
    * @param run of a log that several members share; only the sessions of such a run can be found.
    * @throws when the server does not answer in time.
@@ -231,8 +231,9 @@ export class MariaDbResourceManager {
   }
 
   /**
-   * Looks at the server for an operator: what is prepared there, by all programs, and who waits for whom, if the user has the
-   * right PROCESS. It takes a connection for completions for the time of a few short queries.
+   * Looks at the server for an operator: what is prepared there, by all programs, and who waits for whom, if
+   * the user has the right PROCESS. It takes a connection for completions for the time of a few short
+   * queries.
    *
    * @throws when the server does not answer in time.
    */
@@ -316,7 +317,8 @@ export class MariaDbResourceManager {
     try {
       await unlessAborted(signal, () => session.run(sql));
     } catch (error) {
-      // The server releases the branch when the session has ended, and the next attempt finds what became of it.
+      // The server releases the branch when the session has ended, and the next attempt finds what became of
+      // it.
       this.connections.work.cut(session);
       if (meaningOf(error, 'commit') === 'not-found') return false;
       throw error;
@@ -325,7 +327,10 @@ export class MariaDbResourceManager {
     return true;
   }
 
-  /** Removes all that a branch has left in its session, in the background. A session that cannot be reset is cut. */
+  /**
+   * Removes all that a branch has left in its session, in the background. A session that cannot be reset is
+   * cut.
+   */
   private giveBack(session: Session, { database }: ServerFacts): void {
     const reset = async (): Promise<boolean> => {
       await session.connection.reset();

@@ -17,7 +17,9 @@ export class AnswerReader {
   /** @param receive takes each answer, read from JSON; undefined for one that is no JSON. */
   constructor(private readonly receive: (answer: unknown) => void) {}
 
-  /** @throws Error when the host has refused the message, or has answered what no participant host answers. */
+  /**
+   * @throws Error when the host has refused the message, or has answered what no participant host answers.
+   */
   take(value: unknown): void {
     const response = readResponse(value);
     if (response === undefined) throw new Error('the answer is not that of a participant host');

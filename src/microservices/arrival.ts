@@ -5,7 +5,10 @@ import { SafeLogger } from '../coordinator/gate/safe-logger.js';
 import { messageOf, oneLine } from '../coordinator/gate/texts.js';
 import { within } from '../coordinator/within.js';
 
-/** How long a guard, a pipe or an interceptor of the application may keep a server from its host, in milliseconds. */
+/**
+ * How long a guard, a pipe or an interceptor of the application may keep a server from its host, in
+ * milliseconds.
+ */
 const ARRIVAL_MS = 5_000;
 
 /** Marks the handler of a host's messages, in the extras of its pattern. */
@@ -42,7 +45,10 @@ export class Arrival {
   }
 }
 
-/** Makes a server of a broker known to the host of its application. The handler of its messages is the way to that host. */
+/**
+ * Makes a server of a broker known to the host of its application. The handler of its messages is the way to
+ * that host.
+ */
 export class HostsOfServer {
   /** One may still meet its host after it was waited for. */
   private readonly arrivals: Arrival[] = [];

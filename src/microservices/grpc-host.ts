@@ -6,8 +6,8 @@ export const GRPC_METHOD = 'Calls';
 
 /**
  * What the options of a microservice over gRPC need, so that it serves coordinators:
- * `app.connectMicroservice({ transport: Transport.GRPC, options: { ...GRPC_HOST, url } })`. `protoPath` is the path of the
- * .proto file in this package.
+ * `app.connectMicroservice({ transport: Transport.GRPC, options: { ...GRPC_HOST, url } })`. `protoPath` is
+ * the path of the .proto file in this package.
  *
  * @publicApi
  */

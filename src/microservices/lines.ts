@@ -25,7 +25,9 @@ export interface Line {
   open(request: CallsRequest, timeLeftMs: number): Observable<unknown>;
   /** Emits when the connection was lost: answers to the messages in flight may be lost with it. */
   readonly lost: Observable<unknown>;
-  /** Takes a new connection for the next message; undefined where the client finds out alone that one is dead. */
+  /**
+   * Takes a new connection for the next message; undefined where the client finds out alone that one is dead.
+   */
   readonly reset?: () => void;
   close(): Promise<void>;
 }
@@ -33,7 +35,10 @@ export interface Line {
 /** A connection that is broken, or about to be made again. */
 const LOST = new Set(['disconnected', 'reconnecting']);
 
-/** Reads answers of NATS. One that is no JSON would end the process: Nest leaves the promise of its handler alone. */
+/**
+ * Reads answers of NATS. One that is no JSON would end the process: Nest leaves the promise of its handler
+ * alone.
+ */
 const NATS_ANSWERS = {
   deserialize: (message: unknown, options?: Record<string, unknown>): unknown => {
     try {

@@ -17,7 +17,8 @@ const CLOSED = 'the transport is closed';
  * Reaches a participant host over a transport of Nest: TCP, NATS, Redis, RabbitMQ or gRPC. The host imports
  * {@link ParticipantHostMicroserviceModule}.
  *
- * Work, completions and administration have a connection each. A message is sent at most once. Its token goes with it.
+ * Work, completions and administration have a connection each. A message is sent at most once. Its token goes
+ * with it.
  *
  * @publicApi
  */

@@ -26,7 +26,10 @@ export class NatsHostServer extends ServerNats {
   private readonly hosts = new HostsOfServer();
   private readonly taking: Subscription[] = [];
 
-  /** @param options as for `Transport.NATS`. It goes on to connect, unless `maxReconnectAttempts` says otherwise. */
+  /**
+   * @param options as for `Transport.NATS`. It goes on to connect, unless `maxReconnectAttempts` says
+   * otherwise.
+   */
   constructor(options: NonNullable<NatsOptions['options']> = {}) {
     super({ ...NATS_DEFAULTS, ...options });
   }

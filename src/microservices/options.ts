@@ -27,7 +27,10 @@ export type MicroserviceClientOptions =
 
 /** The options of {@link MicroserviceTransport}. @publicApi */
 export interface MicroserviceTransportOptions {
-  /** How the host is reached, with the options of a client of Nest: its transport, its address or that of its broker, and TLS. */
+  /**
+   * How the host is reached, with the options of a client of Nest: its transport, its address or that of its
+   * broker, and TLS.
+   */
   readonly client: MicroserviceClientOptions;
   /** The token that is sent with each message. The first of several. */
   readonly credentials: Credentials;

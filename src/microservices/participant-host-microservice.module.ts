@@ -9,8 +9,8 @@ const KNOWN = ['pattern', 'maxMessageBytes'];
 /** The options of {@link ParticipantHostMicroserviceModule}. @publicApi */
 export interface ParticipantHostMicroserviceOptions {
   /**
-   * The name of the messages, and of the queue group of NATS that the replicas share. Services that share a broker of
-   * NATS or Redis need a name each. gRPC has none.
+   * The name of the messages, and of the queue group of NATS that the replicas share. Services that share a
+   * broker of NATS or Redis need a name each. gRPC has none.
    *
    * @default 'dtc.calls'
    */
@@ -20,8 +20,9 @@ export interface ParticipantHostMicroserviceOptions {
 }
 
 /**
- * Serves the participants of a host over the microservices of the application, beside HTTP. Import it once, together with
- * `ParticipantHostModule`, and connect a microservice: `app.connectMicroservice({ transport: Transport.NATS })`.
+ * Serves the participants of a host over the microservices of the application, beside HTTP. Import it once,
+ * together with `ParticipantHostModule`, and connect a microservice: `app.connectMicroservice({ transport:
+ * Transport.NATS })`.
  *
  * @publicApi
  */

@@ -9,8 +9,8 @@ interface Connection {
 }
 
 /**
- * A connection whose channels end no process: an error of a channel, such as a connection that is lost while the channel is
- * set up, is logged. The connection sets its channels up again when it is back.
+ * A connection whose channels end no process: an error of a channel, such as a connection that is lost while
+ * the channel is set up, is logged. The connection sets its channels up again when it is back.
  */
 export function carefulConnection<C>(connection: C): C {
   const manager = connection as Connection;
@@ -27,8 +27,9 @@ export function carefulConnection<C>(connection: C): C {
 type SocketOptions = NonNullable<NonNullable<RmqOptions['options']>['socketOptions']>;
 
 /**
- * @returns options with which a connection is made again once a second, and sends each message at once. The client library
- * would wait for the acknowledgement of the one before, and the broker takes 40 ms for that where few messages are under way.
+ * @returns options with which a connection is made again once a second, and sends each message at once. The
+ * client library would wait for the acknowledgement of the one before, and the broker takes 40 ms for that
+ * where few messages are under way.
  */
 export function promptSocket({ connectionOptions, ...options }: SocketOptions = {}): SocketOptions {
   return {

@@ -30,7 +30,10 @@ export class RabbitMqHostServer extends ServerRMQ {
   private taking: Channel | undefined;
   private isLeaving = false;
 
-  /** @param options as for `Transport.RMQ`. It connects again once a second, unless `socketOptions` says otherwise. */
+  /**
+   * @param options as for `Transport.RMQ`. It connects again once a second, unless `socketOptions` says
+   * otherwise.
+   */
   constructor({ socketOptions, ...options }: RabbitMqHostOptions) {
     super({
       consumerTag: CONSUMER,

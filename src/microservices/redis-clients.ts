@@ -32,8 +32,9 @@ export function careful(client: unknown): unknown {
 }
 
 /**
- * The client listens to the first error of a connection only. TLS reports more than one, such as an alert of the server to a
- * connection that is ended while it is made, and an error that nothing listens to ends the process. The first is seen anyway.
+ * The client listens to the first error of a connection only. TLS reports more than one, such as an alert of
+ * the server to a connection that is ended while it is made, and an error that nothing listens to ends the
+ * process. The first is seen anyway.
  */
 function listenToEveryError(client: { stream?: Socket }): void {
   let { stream } = client;

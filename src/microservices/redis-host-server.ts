@@ -3,7 +3,10 @@ import { endAll, endInTurn } from '../coordinator/end-all.js';
 import { HostsOfServer } from './arrival.js';
 import { careful } from './redis-clients.js';
 
-/** A key of an answered message is dropped after this time. The replicas receive a message at nearly the same moment. */
+/**
+ * A key of an answered message is dropped after this time. The replicas receive a message at nearly the same
+ * moment.
+ */
 const TAKEN_MS = 60_000;
 /** The ids that clients of Nest make are shorter. */
 const MAX_ID_LENGTH = 100;
@@ -32,7 +35,10 @@ export class RedisHostServer extends ServerRedis {
   /** The keys that are being written. */
   private readonly takes = new Set<Promise<boolean>>();
 
-  /** @param options as for `Transport.REDIS`. It goes on to connect, twice a second, unless `retryAttempts` says otherwise. */
+  /**
+   * @param options as for `Transport.REDIS`. It goes on to connect, twice a second, unless `retryAttempts`
+   * says otherwise.
+   */
   constructor(options: NonNullable<RedisOptions['options']> = {}) {
     super({ retryAttempts: Number.MAX_SAFE_INTEGER, retryDelay: 500, ...options });
   }

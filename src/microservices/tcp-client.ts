@@ -5,7 +5,10 @@ import { SafeLogger } from '../coordinator/gate/safe-logger.js';
 import { messageOf, oneLine } from '../coordinator/gate/texts.js';
 import { MAX_ANSWER_BYTES } from '../remote/wire/index.js';
 
-/** The largest frame of a host, in characters: its answers are texts in JSON, in which each character may take two. */
+/**
+ * The largest frame of a host, in characters: its answers are texts in JSON, in which each character may take
+ * two.
+ */
 const MAX_FRAME = 2 * MAX_ANSWER_BYTES;
 /** Room for the bytes that one read of a socket brings beyond a frame. */
 const MAX_READ = 256 * 1024;

@@ -2,8 +2,8 @@
 type Calls = Record<string, (...args: unknown[]) => unknown>;
 
 /**
- * The classes of Nest leave the promises of some calls alone. One that fails with its connection would end the process.
- * Its failure is seen anyway: the connection has ended, and the answer does not come.
+ * The classes of Nest leave the promises of some calls alone. One that fails with its connection would end
+ * the process. Its failure is seen anyway: the connection has ended, and the answer does not come.
  *
  * @param names the calls whose failures are left at that.
  * @returns the client.

@@ -14,7 +14,8 @@ export interface AuditPage {
 }
 
 /**
- * @param isShared whether several members write the trail: then an entry is known by the epoch of its member as well.
+ * @param isShared whether several members write the trail: then an entry is known by the epoch of its member
+ * as well.
  * @throws (as a rejection) LogUnavailableError when the log of several members does not answer.
  */
 export async function auditPage(
@@ -26,7 +27,8 @@ export async function auditPage(
     transactionId,
   }: { readonly limit: number; readonly cursor?: string; readonly transactionId?: string },
 ): Promise<AuditPage> {
-  // One more entry than is shown tells whether there is another page. The trail keeps so few that all of them can be looked at.
+  // One more entry than is shown tells whether there is another page. The trail keeps so few that all of them
+  // can be looked at.
   const most = transactionId === undefined ? limit + 1 : Number.MAX_SAFE_INTEGER;
   const read = await actions.auditOfAll(most, cursor === undefined ? undefined : placeIn(cursor));
   const found = transactionId === undefined ? read : read.filter((entry) => concerns(entry, transactionId));

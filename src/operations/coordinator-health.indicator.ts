@@ -29,7 +29,8 @@ export class CoordinatorHealthIndicator {
 
   /**
    * @param key the name of the result in the answer.
-   * @returns the status, with the coordinator's condition as its details, without the problem of its log. It never throws.
+   * @returns the status, with the coordinator's condition as its details, without the problem of its log. It
+   * never throws.
    */
   check<const Key extends string>(key: Key): HealthIndicatorResult<Key> {
     const indicator = this.indicators.check(key);

@@ -19,8 +19,9 @@ import { type DashboardFile, DashboardFiles } from './dashboard-files.js';
 import { Reply } from './reply.js';
 
 /**
- * The token of the folder of the built dashboard, for applications that keep it elsewhere than beside the compiled code. Provide
- * the path in a module that is global, or that `forRootAsync` imports: `{ provide: DASHBOARD_FOLDER, useValue: path }`.
+ * The token of the folder of the built dashboard, for applications that keep it elsewhere than beside the
+ * compiled code. Provide the path in a module that is global, or that `forRootAsync` imports: `{ provide:
+ * DASHBOARD_FOLDER, useValue: path }`.
  *
  * @publicApi
  */

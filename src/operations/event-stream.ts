@@ -13,8 +13,8 @@ const HEADERS = {
 type Native<T> = T | { readonly raw: T; hijack?(): unknown };
 
 /**
- * Sends server-sent events until they end or the client leaves. Global interceptors of the application do not see them, and so
- * cannot wrap them.
+ * Sends server-sent events until they end or the client leaves. Global interceptors of the application do not
+ * see them, and so cannot wrap them.
  *
  * @param response as the handler got it by `@Res()`; and so is the request.
  */

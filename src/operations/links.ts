@@ -5,8 +5,9 @@ export interface LinkTemplate {
   /** The text of the link, such as `Trace`: at most 40 characters. */
   readonly label: string;
   /**
-   * An address with http or https, in which `{transactionId}`, `{traceId}`, `{requestId}` and `{name}` stand for those of the
-   * transaction. They may stand anywhere behind the host, and are encoded. A link is left out where the transaction has no such value.
+   * An address with http or https, in which `{transactionId}`, `{traceId}`, `{requestId}` and `{name}` stand
+   * for those of the transaction. They may stand anywhere behind the host, and are encoded. A link is left
+   * out where the transaction has no such value.
    */
   readonly url: string;
 }

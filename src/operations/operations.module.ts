@@ -89,9 +89,9 @@ const PROVIDERS: readonly Provider[] = [
 const EXPORTS = [CoordinatorHealthIndicator, MetricsModule];
 
 /**
- * HTTP for operators: transactions, participants, the coordinator, metrics, health, a dashboard, and what can be done. Import it
- * beside CoordinatorModule where these routes are wanted. Without {@link OperationsModule.forRoot} no one may see or act, and
- * only health is answered.
+ * HTTP for operators: transactions, participants, the coordinator, metrics, health, a dashboard, and what can
+ * be done. Import it beside CoordinatorModule where these routes are wanted. Without {@link
+ * OperationsModule.forRoot} no one may see or act, and only health is answered.
  *
  * @publicApi
  */
@@ -109,7 +109,8 @@ const EXPORTS = [CoordinatorHealthIndicator, MetricsModule];
 export class OperationsModule {
   /**
    * @param options the callers that may see and act, and the paths of the routes.
-   * @throws InvalidOptionsError when an option is impossible: a token, for instance, that is missing or too short.
+   * @throws InvalidOptionsError when an option is impossible: a token, for instance, that is missing or too
+   * short.
    */
   static forRoot(options: OperationsOptions): DynamicModule {
     const { prefix, decorators, ...rest } = options ?? {};
@@ -121,7 +122,8 @@ export class OperationsModule {
   }
 
   /**
-   * As {@link OperationsModule.forRoot}, with what the application injects: tokens of a configuration service, or a guard of its own.
+   * As {@link OperationsModule.forRoot}, with what the application injects: tokens of a configuration
+   * service, or a guard of its own.
    *
    * @throws InvalidOptionsError at the start, as `forRoot` does.
    */
@@ -164,8 +166,8 @@ function checkedOf(options: OperationsConfiguration): Checked {
 }
 
 /**
- * The metadata that Nest reads from a class before it calls a factory. A decorator of these kinds would have no effect on routes
- * that are decorated when the factory has answered.
+ * The metadata that Nest reads from a class before it calls a factory. A decorator of these kinds would have
+ * no effect on routes that are decorated when the factory has answered.
  */
 const ENHANCERS = keysWrittenBy([UseGuards(), UsePipes(), UseInterceptors(), UseFilters()]);
 
@@ -223,7 +225,8 @@ function configured(
   let isAuthorized: boolean | undefined;
   const checked = provideChecked(({ authorize }) => {
     isAuthorized ??= authorize !== undefined;
-    // The metadata of a decorator stays on the routes, and all applications with this module object share them.
+    // The metadata of a decorator stays on the routes, and all applications with this module object share
+    // them.
     if (decorators.length > 0 && isAuthorized !== (authorize !== undefined)) {
       throw new InvalidOptionsError('OperationsModule', [
         'one module object is used in two applications, one with authorize and one without: call forRootAsync() once for each application',
@@ -248,7 +251,10 @@ function configured(
   };
 }
 
-/** A class of its own, so that what is written on it holds for this import of the module alone. It inherits all else. */
+/**
+ * A class of its own, so that what is written on it holds for this import of the module alone. It inherits
+ * all else.
+ */
 function routesAt(path: string, controller: Type): Type {
   const { [controller.name]: routes } = { [controller.name]: class extends controller {} };
   Controller({ path, version: VERSION_NEUTRAL })(routes!);

@@ -6,16 +6,17 @@ import type { MembersOptions } from './members/member-tokens.js';
 /** Where the routes are, and what is written on them. Known before the application is made. @publicApi */
 export interface OperationsRoutes {
   /**
-   * A path before all routes of this module: with `admin`, the dashboard is at `/admin/dashboard`. The global prefix of the
-   * application comes before it.
+   * A path before all routes of this module: with `admin`, the dashboard is at `/admin/dashboard`. The global
+   * prefix of the application comes before it.
    *
    * @default none
    */
   readonly prefix?: string | undefined;
   /**
-   * Decorators for the routes of this module. A global guard also guards these routes, health included. Give here the decorator by
-   * which it lets routes pass: `decorators: [Public()]`. With tokens all routes get them, and keep their check of the token. With
-   * `authorize` only the routes that need no credential get them: health and the files of the dashboard. They may only set metadata.
+   * Decorators for the routes of this module. A global guard also guards these routes, health included. Give
+   * here the decorator by which it lets routes pass: `decorators: [Public()]`. With tokens all routes get
+   * them, and keep their check of the token. With `authorize` only the routes that need no credential get
+   * them: health and the files of the dashboard. They may only set metadata.
    *
    * @default none
    */
@@ -32,7 +33,8 @@ export interface OperationsConfiguration extends OperationsAccess {
    */
   readonly members?: MembersOptions | undefined;
   /**
-   * Links that the dashboard shows with each transaction, to its trace, its log lines or any other tool: at most 10.
+   * Links that the dashboard shows with each transaction, to its trace, its log lines or any other tool: at
+   * most 10.
    *
    * @default none
    */

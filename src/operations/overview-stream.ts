@@ -36,8 +36,8 @@ const SHOWN_ALARMS = 20;
 /** A part that has not changed is sent again after so many events, for a client that has missed one. */
 const REPEAT_AFTER = 10;
 /**
- * The bytes that a part of the overview may take, on average over its events: a larger part comes less often. Together with
- * the rest they keep a stream below 10 kB a second, however much is wrong.
+ * The bytes that a part of the overview may take, on average over its events: a larger part comes less often.
+ * Together with the rest they keep a stream below 10 kB a second, however much is wrong.
  */
 const BYTES_A_SECOND = { alarms: 4_000, participants: 2_000, members: 1_500 } as const;
 
@@ -118,8 +118,8 @@ export class OverviewStream implements BeforeApplicationShutdown {
   }
 
   /**
-   * The first overview waits for the other members, as long as it is until the next one: without one that was open before,
-   * nothing is known of them.
+   * The first overview waits for the other members, as long as it is until the next one: without one that was
+   * open before, nothing is known of them.
    */
   private first(): Observable<MessageEvent> {
     return race(from(this.watch.ask()), timer(INTERVAL_MS)).pipe(
@@ -139,7 +139,8 @@ export class OverviewStream implements BeforeApplicationShutdown {
   }
 
   private overview(): Overview {
-    // The answers are shown by the next overview, which does not wait for a member that is slow. They are never a rejection.
+    // The answers are shown by the next overview, which does not wait for a member that is slow. They are
+    // never a rejection.
     void this.watch.ask();
     const own = this.own.overview();
     const { alarms, total } = this.watch.alarms(own, SHOWN_ALARMS);

@@ -2,8 +2,8 @@ import { HttpStatus, Injectable } from '@nestjs/common';
 import { HttpAdapterHost } from '@nestjs/core';
 
 /**
- * Sends answers directly. The return value of a handler passes through the global interceptors of the application, which may wrap
- * it: then neither the dashboard nor a collector of metrics could read it.
+ * Sends answers directly. The return value of a handler passes through the global interceptors of the
+ * application, which may wrap it: then neither the dashboard nor a collector of metrics could read it.
  */
 @Injectable()
 export class Reply {

@@ -25,8 +25,8 @@ export interface IdempotencyStoreOptions<T> {
    */
   readonly earlier?: (key: string) => Promise<EarlierAnswer<T> | 'free' | 'open'>;
   /**
-   * Whether the work itself finds out what is done under its key, and answers with that. Then it is called while `earlier`
-   * says `open` too, and can say more.
+   * Whether the work itself finds out what is done under its key, and answers with that. Then it is called
+   * while `earlier` says `open` too, and can say more.
    *
    * @default false
    */

@@ -26,17 +26,22 @@ export class OrdersService {
     private readonly transactions: TransactionManager,
   ) {}
 
-  /** Whether members of one coordinator share the keys of requests, so that each answers for what another one does. */
+  /**
+   * Whether members of one coordinator share the keys of requests, so that each answers for what another one
+   * does.
+   */
   get sharesKeys(): boolean {
     return this.transactions.sharesKeys;
   }
 
   /**
-   * @param requestKey the key of the request, if it has one: it is committed with the order, and the transaction has it too.
+   * @param requestKey the key of the request, if it has one: it is committed with the order, and the
+   * transaction has it too.
    * @param requestId the id of the request, for log lines, if it has one.
-   * @returns the requested order, and its outcome; if another request with the key has come first, the order of that one.
-   * @throws ProblemException when a product is not sold here, or the key belongs to another request; the errors of
-   * TransactionManager.run. Nothing was started then.
+   * @returns the requested order, and its outcome; if another request with the key has come first, the order
+   * of that one.
+   * @throws ProblemException when a product is not sold here, or the key belongs to another request; the
+   * errors of TransactionManager.run. Nothing was started then.
    */
   async place(
     { customerId, items }: PlaceOrder,

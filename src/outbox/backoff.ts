@@ -6,8 +6,8 @@ export interface Backoff {
 
 /**
  * @param attempt the number of the attempt that has failed, from 1.
- * @param random from 0 to 1: up to half of the pause is left out, so that messages which failed together are not sent
- * together again.
+ * @param random from 0 to 1: up to half of the pause is left out, so that messages which failed together are
+ * not sent together again.
  * @returns how long to wait, in milliseconds.
  */
 export function pauseAfter(attempt: number, { retryMinMs, retryMaxMs }: Backoff, random: number): number {

@@ -12,14 +12,18 @@ export interface MessageClient {
 export interface ClientMessageOptions {
   /** @default its topic */
   readonly pattern?: (message: OutboxMessage) => string;
-  /** A record of the transport, such as one of `RmqRecordBuilder`, may carry the id as a header. @default the whole message */
+  /**
+   * A record of the transport, such as one of `RmqRecordBuilder`, may carry the id as a header.
+   *
+   * @default the whole message
+   */
   readonly data?: (message: OutboxMessage) => unknown;
 }
 
 /**
- * Sends messages as events: `client.emit`. A message has been sent when the client says so. With RabbitMQ, Kafka and MQTT
- * that is when the broker has it. With TCP, Redis and the core of NATS it is when the client has passed it on: then no
- * receiver may have it, and {@link sendWith} is the safe way.
+ * Sends messages as events: `client.emit`. A message has been sent when the client says so. With RabbitMQ,
+ * Kafka and MQTT that is when the broker has it. With TCP, Redis and the core of NATS it is when the client
+ * has passed it on: then no receiver may have it, and {@link sendWith} is the safe way.
  *
  * @publicApi
  */
@@ -28,8 +32,8 @@ export function emitWith(client: MessageClient, options: ClientMessageOptions = 
 }
 
 /**
- * Sends messages as requests: `client.send`. A message has been sent when its handler has answered, with any value; an
- * error of the handler is a failed attempt.
+ * Sends messages as requests: `client.send`. A message has been sent when its handler has answered, with any
+ * value; an error of the handler is a failed attempt.
  *
  * @publicApi
  */
@@ -44,7 +48,10 @@ function sending(
   return (message, signal) => lastOf(call(pattern(message), data(message)), signal);
 }
 
-/** @returns a promise that resolves when all is over, with or without a value. An aborted call is unsubscribed from. */
+/**
+ * @returns a promise that resolves when all is over, with or without a value. An aborted call is unsubscribed
+ * from.
+ */
 function lastOf(observable: Observable<unknown>, signal: AbortSignal): Promise<unknown> {
   const { promise, resolve, reject } = Promise.withResolvers<unknown>();
   const subscription = observable.subscribe({ error: reject, complete: () => resolve(undefined) });

@@ -20,9 +20,9 @@ export const HEADS_AT_ONCE = 1_000;
 const MOST_QUERIES = 10;
 
 /**
- * Finds messages that are due, in a time that does not grow with the number of messages which wait behind another one of their
- * key. It looks at the first message of each key, and begins where the search before has ended, so that no key waits until
- * others are empty.
+ * Finds messages that are due, in a time that does not grow with the number of messages which wait behind
+ * another one of their key. It looks at the first message of each key, and begins where the search before has
+ * ended, so that no key waits until others are empty.
  */
 export class DueMessages {
   private cursor = '';

@@ -6,8 +6,8 @@ export interface NewMessage {
   /** The subject of the message. Clients of Nest use it as the pattern. From 1 to 200 characters. */
   readonly topic: string;
   /**
-   * Messages of one key are sent in the order in which their transactions commit, one at a time. It costs a lock on the
-   * key, which the branch holds until it is completed. From 1 to 200 characters.
+   * Messages of one key are sent in the order in which their transactions commit, one at a time. It costs a
+   * lock on the key, which the branch holds until it is completed. From 1 to 200 characters.
    *
    * @default the message has no order
    */
@@ -23,8 +23,8 @@ export interface OutboxMessage<P = unknown> {
   readonly topic: string;
   readonly key?: string | undefined;
   /**
-   * Grows with every message of a key. A receiver that keeps the last one of each key recognises late repeats by it, also
-   * where it does not keep ids. There are gaps.
+   * Grows with every message of a key. A receiver that keeps the last one of each key recognises late repeats
+   * by it, also where it does not keep ids. There are gaps.
    */
   readonly position: number;
   /** The transaction that wrote it. */

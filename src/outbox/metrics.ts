@@ -72,7 +72,11 @@ export const OUTBOX_METRICS: readonly OutboxMetric[] = [
   ),
 ];
 
-/** Adds the metrics to a registry. They are computed when it is scraped. @param list returns the status of each outbox. */
+/**
+ * Adds the metrics to a registry. They are computed when it is scraped.
+ *
+ * @param list returns the status of each outbox.
+ */
 export function registerMetrics(registry: MetricRegistry, list: () => readonly OutboxStatus[]): void {
   for (const { name, help, type, read } of OUTBOX_METRICS) {
     const metric = {

@@ -6,8 +6,9 @@ import { durationMs } from '../coordinator/option-fields.js';
 const atOnce = z.number().int().min(1).max(1_000);
 
 /**
- * The settings of a relay, each with its text, its limits and its default. The docstrings of {@link RelaySettings} and the
- * table in docs/messages.md are generated from it: `UPDATE_DOCS=1 npx vitest run test/docs`.
+ * The settings of a relay, each with its text, its limits and its default. The docstrings of {@link
+ * RelaySettings} and the table in docs/messages.md are generated from it: `UPDATE_DOCS=1 npx vitest run
+ * test/docs`.
  *
  * @internal
  */

@@ -8,8 +8,9 @@ import {
 import { OutboxRelays } from './outbox-relays.js';
 
 /**
- * Sends the messages that branches have written into their databases, as soon as their transactions have committed. Import it
- * once. It loads no coordinator, so it works beside CoordinatorModule, in a participant host, and in a process of its own.
+ * Sends the messages that branches have written into their databases, as soon as their transactions have
+ * committed. Import it once. It loads no coordinator, so it works beside CoordinatorModule, in a participant
+ * host, and in a process of its own.
  *
  * @publicApi
  */
@@ -20,7 +21,11 @@ export class OutboxModule {
     return relaying({ provide: OUTBOX_OPTIONS, useValue: resolveOutboxOptions(options) });
   }
 
-  /** As {@link OutboxModule.forRoot}, with what the application injects. @throws InvalidOptionsError at the start. */
+  /**
+   * As {@link OutboxModule.forRoot}, with what the application injects.
+   *
+   * @throws InvalidOptionsError at the start.
+   */
   static forRootAsync({ imports = [], inject = [], useFactory }: OutboxAsyncOptions): DynamicModule {
     const make = useFactory as (...injected: unknown[]) => OutboxOptions | Promise<OutboxOptions>;
     return relaying(

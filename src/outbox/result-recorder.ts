@@ -11,8 +11,8 @@ interface Result {
 }
 
 /**
- * Keeps results of attempts in the store, those of one moment together. While the store does not answer a result is kept
- * here, until the message is due again: then it is sent once more.
+ * Keeps results of attempts in the store, those of one moment together. While the store does not answer a
+ * result is kept here, until the message is due again: then it is sent once more.
  */
 export class ResultRecorder {
   sent = 0;

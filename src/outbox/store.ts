@@ -36,8 +36,8 @@ export const DELETED_AT_ONCE = 1_000;
 export const MOST_DEAD_AT_ONCE = 1_000;
 
 /**
- * Where the messages of one database are. `PostgresOutbox` and `MariaDbOutbox` implement it. Several relays, also of other
- * processes, may use one at the same time.
+ * Where the messages of one database are. `PostgresOutbox` and `MariaDbOutbox` implement it. Several relays,
+ * also of other processes, may use one at the same time.
  *
  * @publicApi
  */
@@ -45,19 +45,27 @@ export interface OutboxStore {
   /** The name in metrics, log lines and health. */
   readonly name: string;
 
-  /** Finds the tables, and makes missing ones if that is wanted. @throws OutboxError when they cannot be used. */
+  /**
+   * Finds the tables, and makes missing ones if that is wanted.
+   *
+   * @throws OutboxError when they cannot be used.
+   */
   start(): Promise<void>;
 
   /**
-   * Takes messages that are due, and counts an attempt of each. Of a key only the first waiting message is taken, so that
-   * one that fails blocks the later ones until it is sent or dead. A message that another relay has taken is skipped.
+   * Takes messages that are due, and counts an attempt of each. Of a key only the first waiting message is
+   * taken, so that one that fails blocks the later ones until it is sent or dead. A message that another
+   * relay has taken is skipped.
    *
    * @param limit the most messages.
    * @param leaseMs after this time without a result the message is due again.
    */
   claim(limit: number, leaseMs: number): Promise<readonly ClaimedMessage[]>;
 
-  /** Keeps the results of attempts. A result other than `sent` counts only for the latest attempt of its message. */
+  /**
+   * Keeps the results of attempts. A result other than `sent` counts only for the latest attempt of its
+   * message.
+   */
   record(attempts: readonly RecordedAttempt[]): Promise<void>;
 
   /** Counts its messages. */
@@ -81,8 +89,8 @@ export interface OutboxStore {
   findDead(id: string): Promise<DeadMessageInFull | undefined>;
 
   /**
-   * Sends dead messages again, with all their attempts. One that has a key comes last of its key: it gets another position, under
-   * the lock on the key. While a branch holds that key the message stays dead.
+   * Sends dead messages again, with all their attempts. One that has a key comes last of its key: it gets
+   * another position, under the lock on the key. While a branch holds that key the message stays dead.
    *
    * @param ids at most 1,000.
    * @returns how many wait to be sent now.

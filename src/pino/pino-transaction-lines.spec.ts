@@ -68,7 +68,10 @@ interface Sale {
   readonly traced?: string;
 }
 
-/** Transactions that are alike, apart from what is given here. The participant "moody" refuses the second one it is asked for. */
+/**
+ * Transactions that are alike, apart from what is given here. The participant "moody" refuses the second one
+ * it is asked for.
+ */
 async function sales(...all: readonly Sale[]): Promise<FinishedTransaction[]> {
   const { transactions, runtime, clock } = createTestCoordinator({
     participants: {

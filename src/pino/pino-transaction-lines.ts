@@ -17,8 +17,8 @@ export interface PinoTransactionLinesOptions {
    * Lines wait for others only until the end of the turn of the event loop. Without a `PinoOutput` each line
    * is a write.
    *
-   * Lines of one turn that differ only in their transaction, duration and trace are formatted by the logger once.
-   * A mixin, hook or formatter that adds different content to each line needs one line a write.
+   * Lines of one turn that differ only in their transaction, duration and trace are formatted by the logger
+   * once. A mixin, hook or formatter that adds different content to each line needs one line a write.
    *
    * @default 1
    */
@@ -178,7 +178,10 @@ class LineTemplate {
     return parts.length === 2 ? new LineTemplate(line, parts[0]!, parts[1]!) : undefined;
   }
 
-  /** Most transactions are like the one before: committed, of the same name, with the same participants. An abort has a cause of its own. */
+  /**
+   * Most transactions are like the one before: committed, of the same name, with the same participants. An
+   * abort has a cause of its own.
+   */
   fits(transaction: FinishedTransaction): boolean {
     const { name, outcome, cause, branches, trace_id: traceId } = this.line;
     const { origin } = transaction;

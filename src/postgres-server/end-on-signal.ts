@@ -5,8 +5,9 @@ interface Self {
 }
 
 /**
- * From now on SIGINT, SIGTERM and SIGHUP, which a terminal sends when it is closed, end this process, with code 1. During the start they
- * end it when the start is over: a server that is just being started would otherwise be left behind.
+ * From now on SIGINT, SIGTERM and SIGHUP, which a terminal sends when it is closed, end this process, with
+ * code 1. During the start they end it when the start is over: a server that is just being started would
+ * otherwise be left behind.
  *
  * @param start starts a server that stops when this process exits.
  * @throws the error of the start.

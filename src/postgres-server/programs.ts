@@ -98,8 +98,8 @@ export function runNow(program: string, args: readonly string[], owner: Owner): 
 }
 
 /**
- * Ctrl+C at a terminal, and the end of the terminal, reach the program as well as this process: then it says nothing, and is run
- * again.
+ * Ctrl+C at a terminal, and the end of the terminal, reach the program as well as this process: then it says
+ * nothing, and is run again.
  *
  * @returns how it has ended; by a signal after ten interruptions.
  */
@@ -110,7 +110,10 @@ function untilUninterrupted<T extends { readonly signal: NodeJS.Signals | null }
   }
 }
 
-/** On Windows the server inherits every pipe of the program that starts it, so the end of one would never come. */
+/**
+ * On Windows the server inherits every pipe of the program that starts it, so the end of one would never
+ * come.
+ */
 export function outputOfStart(platform: NodeJS.Platform): 'ignore' | 'pipe' {
   return platform === 'win32' ? 'ignore' : 'pipe';
 }
@@ -125,8 +128,8 @@ async function end(
     ...owner,
     cwd: '/',
     stdio: ['ignore', 'ignore', output],
-    // Ctrl+C at a terminal reaches this process alone, so that it can stop the server that is being started. On Windows the
-    // server gets a console of its own.
+    // Ctrl+C at a terminal reaches this process alone, so that it can stop the server that is being started.
+    // On Windows the server gets a console of its own.
     detached: process.platform !== 'win32',
     windowsHide: true,
   });

@@ -38,8 +38,8 @@ export function startDatabases(folder: string): Promise<StartedDatabases> {
 }
 
 /**
- * Starts PostgreSQL with the databases of the three services, and one for the decision log that the members of a
- * coordinator share. Otherwise as {@link startDatabases}.
+ * Starts PostgreSQL with the databases of the three services, and one for the decision log that the members
+ * of a coordinator share. Otherwise as {@link startDatabases}.
  *
  * @param folder of the data.
  * @throws PostgresServerError

@@ -167,11 +167,13 @@ export class PostgresResourceManager {
   }
 
   /**
-   * Does the work of the members of a group, in this order, in one open transaction: see `GroupingParticipant`.
+   * Does the work of the members of a group, in this order, in one open transaction: see
+   * `GroupingParticipant`.
    *
    * @param members each gives its work when it is needed.
    * @param trials are tried behind them, and undone.
-   * @returns a vote for each member, and then for each of the trials; `busy` while a group of another coordinator works here.
+   * @returns a vote for each member, and then for each of the trials; `busy` while a group of another
+   * coordinator works here.
    * @throws an error that does not belong to one member. Nothing of the group is open then.
    */
   async runGroup(
@@ -278,8 +280,8 @@ export class PostgresResourceManager {
   }
 
   /**
-   * Looks into the database for an operator: what is prepared there, by all programs, and who waits for whom. It takes a
-   * connection for completions for the time of three short queries.
+   * Looks into the database for an operator: what is prepared there, by all programs, and who waits for whom.
+   * It takes a connection for completions for the time of three short queries.
    *
    * @throws when the server does not answer in time.
    */

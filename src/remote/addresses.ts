@@ -7,8 +7,8 @@ const WRITTEN = /^[!-~]+$/;
 
 /**
  * Decides which addresses a participant may have that registers itself. An entry is an origin, such as
- * `https://stock.internal:8443`, or one with `*.` for all hosts below a domain, such as `https://*.internal`. The port
- * counts, also the default one.
+ * `https://stock.internal:8443`, or one with `*.` for all hosts below a domain, such as `https://*.internal`.
+ * The port counts, also the default one.
  */
 export class AllowedAddresses {
   private readonly entries: readonly {
@@ -69,7 +69,8 @@ export class AllowedAddresses {
 /**
  * Reads the address of a participant host.
  *
- * @throws AddressRefusedError when it is no URL of HTTP, has other characters than those of a URL, or has a user, a query or a fragment.
+ * @throws AddressRefusedError when it is no URL of HTTP, has other characters than those of a URL, or has a
+ * user, a query or a fragment.
  */
 export function addressOf(address: string): URL {
   const url = urlOf(address);

@@ -1,8 +1,8 @@
 import { CoordinatorError } from '../coordinator/index.js';
 
 /**
- * A participant in another process was not reached, or has not answered. Its branch may be prepared there: nothing is
- * concluded from it.
+ * A participant in another process was not reached, or has not answered. Its branch may be prepared there:
+ * nothing is concluded from it.
  *
  * @publicApi
  */

@@ -40,8 +40,8 @@ export interface Endpoint {
 }
 
 /**
- * Connections of HTTP/1.1 to one server. They stay open, and each carries one exchange at a time. Nothing is followed, and
- * nothing is sent again.
+ * Connections of HTTP/1.1 to one server. They stay open, and each carries one exchange at a time. Nothing is
+ * followed, and nothing is sent again.
  */
 export class HttpConnections {
   private connections: Connections | undefined;
@@ -49,9 +49,15 @@ export class HttpConnections {
   private readonly former = new Set<Pool>();
   /** The exchanges without an end. */
   private readonly open = new Set<SentExchange>();
-  /** Those of them that have no connection yet, the oldest first. One whose time is over takes no connection from another. */
+  /**
+   * Those of them that have no connection yet, the oldest first. One whose time is over takes no connection
+   * from another.
+   */
   private readonly waiting = new Set<SentExchange>();
-  /** How many exchanges the connections have, also of those that were given up and whose connection is still made. */
+  /**
+   * How many exchanges the connections have, also of those that were given up and whose connection is still
+   * made.
+   */
   private handedOver = 0;
   /** One timer serves all, and it is set for the earliest: exchanges that end in time leave it alone. */
   private timer: NodeJS.Timeout | undefined;
@@ -68,7 +74,9 @@ export class HttpConnections {
     private readonly maxConnections: number,
   ) {}
 
-  /** @throws any error of the sources of the certificates and of the token, and an error once this is closed. */
+  /**
+   * @throws any error of the sources of the certificates and of the token, and an error once this is closed.
+   */
   send(exchange: Exchange): void {
     if (this.isClosed) throw new Error('the connections to it are closed');
     const sent = new SentExchange(exchange, this.keeper);

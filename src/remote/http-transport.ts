@@ -20,13 +20,17 @@ export interface HttpTransportOptions {
   readonly credentials: Credentials;
   /** The most connections to the host of one participant, for each kind of call. @default 16 */
   readonly maxConnections?: number | undefined;
-  /** Certificates for https: `ca`, `cert`, `key`, `servername`, or a function such as that of `tlsFrom`. @default those of Node */
+  /**
+   * Certificates for https: `ca`, `cert`, `key`, `servername`, or a function such as that of `tlsFrom`.
+   *
+   * @default those of Node
+   */
   readonly tls?: TlsSource | undefined;
 }
 
 /**
- * Reaches a participant host over HTTP, on connections of its own that stay open. It follows no redirect, and takes
- * only answers of the documented form and size.
+ * Reaches a participant host over HTTP, on connections of its own that stay open. It follows no redirect, and
+ * takes only answers of the documented form and size.
  *
  * @publicApi
  */
@@ -93,7 +97,9 @@ interface SentMessage {
   readonly reject: (error: Error) => void;
 }
 
-/** One message, and the answers to it. Nothing is followed, and nothing but the documented form is an answer. */
+/**
+ * One message, and the answers to it. Nothing is followed, and nothing but the documented form is an answer.
+ */
 class MessageExchange implements Exchange {
   readonly message: string;
   readonly dueAt: number;

@@ -7,7 +7,11 @@ import { type Credentials, MAX_PAYLOAD_BYTES, tokensOf } from './wire/index.js';
 
 /** The limits of remote participants. Each has a default. @publicApi */
 export interface RemoteParticipantLimits {
-  /** The most calls of one kind (work, completion) to one participant that wait for an answer. @default 256 */
+  /**
+   * The most calls of one kind (work, completion) to one participant that wait for an answer.
+   *
+   * @default 256
+   */
   readonly maxInFlight?: number | undefined;
   /** The most further calls of one kind that wait for a place. @default 1_024 */
   readonly maxQueued?: number | undefined;
@@ -16,8 +20,8 @@ export interface RemoteParticipantLimits {
   /** The most connections to the host of one participant, for each kind of call. @default 16 */
   readonly maxConnections?: number | undefined;
   /**
-   * How long a claim, and a page of a list of branches, may take, in milliseconds. Longer than the hosts wait for a
-   * lock on the name of a coordinator.
+   * How long a claim, and a page of a list of branches, may take, in milliseconds. Longer than the hosts wait
+   * for a lock on the name of a coordinator.
    *
    * @default 10_000
    */
@@ -26,7 +30,10 @@ export interface RemoteParticipantLimits {
 
 /** A participant in another process. @publicApi */
 export interface RemoteParticipantOptions extends ParticipantOptions {
-  /** The URL of its host, with the prefix of the host: `http://stock:3000/participants`. Or a transport of your own. */
+  /**
+   * The URL of its host, with the prefix of the host: `http://stock:3000/participants`. Or a transport of
+   * your own.
+   */
   readonly address: string | ParticipantTransport;
   /** The token that is sent to its host. @default the one of the module */
   readonly credentials?: Credentials | undefined;
@@ -38,15 +45,22 @@ export interface RemoteParticipantsOptions extends RemoteParticipantLimits {
   readonly participants?: readonly RemoteParticipantOptions[] | undefined;
   /** The token that is sent to hosts. */
   readonly credentials: Credentials;
-  /** Certificates for https: `ca`, `cert`, `key`, `servername`, or a function such as that of `tlsFrom`. @default those of Node */
+  /**
+   * Certificates for https: `ca`, `cert`, `key`, `servername`, or a function such as that of `tlsFrom`.
+   *
+   * @default those of Node
+   */
   readonly tls?: TlsSource | undefined;
   /**
-   * The origins at which participants may register at run time: `https://stock.internal:8443`, `https://*.internal`.
+   * The origins at which participants may register at run time: `https://stock.internal:8443`,
+   * `https://*.internal`.
    *
    * @default none, so that none can register
    */
   readonly allow?: readonly string[] | undefined;
-  /** Keeps what registers at run time: the shared decision log, or a `RegistrationFile`. Needed with `allow`. */
+  /**
+   * Keeps what registers at run time: the shared decision log, or a `RegistrationFile`. Needed with `allow`.
+   */
   readonly registrations?: RegistrationStore | undefined;
   /** How often registrations at other members are looked for, in milliseconds. @default 2_000 */
   readonly refreshIntervalMs?: number | undefined;

@@ -8,8 +8,8 @@ import {
 } from '../coordinator/index.js';
 
 /**
- * Keeps the addresses of participants that have registered themselves. A shared decision log is such a store, and
- * {@link RegistrationFile} is one for a coordinator with a log of its own.
+ * Keeps the addresses of participants that have registered themselves. A shared decision log is such a store,
+ * and {@link RegistrationFile} is one for a coordinator with a log of its own.
  *
  * @publicApi
  */
@@ -38,8 +38,8 @@ const FILE = z.strictObject({
 });
 
 /**
- * Keeps registrations in a file, beside the embedded decision log. Each change writes the whole file anew and flushes it
- * before it takes the place of the old one.
+ * Keeps registrations in a file, beside the embedded decision log. Each change writes the whole file anew and
+ * flushes it before it takes the place of the old one.
  *
  * @publicApi
  */

@@ -18,8 +18,8 @@ export class RestAtAccess {
 
   /**
    * @param authorization the header of that name, like `origin`.
-   * @throws UnauthenticatedError when there is no known token, and one is needed. ForbiddenException for a page of a browser that
-   * shows none: it may be of another site.
+   * @throws UnauthenticatedError when there is no known token, and one is needed. ForbiddenException for a
+   * page of a browser that shows none: it may be of another site.
    */
   admit(authorization: string | undefined, origin: string | undefined): void {
     if (this.list === undefined && origin !== undefined)

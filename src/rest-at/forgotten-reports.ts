@@ -17,8 +17,9 @@ interface Owed {
 }
 
 /**
- * Tells participants that have ended by themselves to forget it, once nothing is left to do about it: their reports agree with the
- * decision, or an operator has forgotten them. After a restart they are found by the reports, which name them.
+ * Tells participants that have ended by themselves to forget it, once nothing is left to do about it: their
+ * reports agree with the decision, or an operator has forgotten them. After a restart they are found by the
+ * reports, which name them.
  */
 export class ForgottenReports {
   private readonly logger = new SafeLogger('RestAtModule');
@@ -50,7 +51,8 @@ export class ForgottenReports {
       const view = this.transactions.find(transactionId);
       if (view !== undefined && (view.endedAt === null || view.heuristic !== null)) continue;
       this.watched.delete(transactionId);
-      // A transaction with a report stays in memory until that is forgotten. So nothing is left of one that is gone.
+      // A transaction with a report stays in memory until that is forgotten. So nothing is left of one that
+      // is gone.
       this.owed.push(...[...urls].map((url) => ({ url, tries: 0, dueAt: now })));
     }
     this.owed = this.owed.slice(-MAX_OWED);

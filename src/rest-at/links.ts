@@ -68,7 +68,8 @@ export function linksIn(header: string): Map<string, string> {
 
 /**
  * @returns where a participant is reached, by the links that it has sent; undefined where they name none.
- * @throws InvalidRequestError when a link is missing, or is no URL that can be called. AddressRefusedError when a URL is not allowed.
+ * @throws InvalidRequestError when a link is missing, or is no URL that can be called. AddressRefusedError
+ * when a URL is not allowed.
  */
 export function participantIn(
   links: ReadonlyMap<string, string>,

@@ -8,7 +8,11 @@ import { AllowedAddresses } from '../remote/addresses.js';
 const DAY_MS = 86_400_000;
 const SUBJECT = 'RestAtModule';
 
-/** How participants are called. An option that is left out comes from the coordinator's options. @publicApi */
+/**
+ * How participants are called. An option that is left out comes from the coordinator's options.
+ *
+ * @publicApi
+ */
 export type RestAtCalls = Pick<
   ParticipantOptions,
   'prepareTimeoutMs' | 'completionTimeoutMs' | 'maxAttempts' | 'retryBaseMs' | 'retryCapMs'
@@ -17,24 +21,30 @@ export type RestAtCalls = Pick<
 /** The callers of REST-AT, the participants that it calls, and the limits. @publicApi */
 export interface RestAtSettings extends RestAtCalls {
   /**
-   * Who may use REST-AT, with `Authorization: Bearer <token>`: a list of credentials, or a function that returns the present one.
-   * The draft knows no credentials, so other implementations may send none: `anyone` lets in everyone who reaches the port.
+   * Who may use REST-AT, with `Authorization: Bearer <token>`: a list of credentials, or a function that
+   * returns the present one. The draft knows no credentials, so other implementations may send none: `anyone`
+   * lets in everyone who reaches the port.
    */
   readonly callers: readonly Credential[] | (() => readonly Credential[]) | 'anyone';
   /**
-   * The origins of participants: `https://stock.internal:8443`, `https://*.internal`. The coordinator calls no other address.
+   * The origins of participants: `https://stock.internal:8443`, `https://*.internal`. The coordinator calls
+   * no other address.
    *
    * @default none, so that no participant can enlist
    */
   readonly allow?: readonly string[] | undefined;
   /**
-   * The URL at which others reach these routes, with their prefix: `https://coordinator.internal/rest-at-coordinator/tx`. Set it
-   * behind a proxy.
+   * The URL at which others reach these routes, with their prefix:
+   * `https://coordinator.internal/rest-at-coordinator/tx`. Set it behind a proxy.
    *
    * @default that of each request, by its header Host
    */
   readonly url?: string | undefined;
-  /** The longest time-out, in milliseconds. A transaction without one, or with a longer one, gets this one. @default 60_000 */
+  /**
+   * The longest time-out, in milliseconds. A transaction without one, or with a longer one, gets this one.
+   *
+   * @default 60_000
+   */
   readonly maxTimeoutMs?: number | undefined;
   /** The most volatile participants of one transaction. @default 10 */
   readonly maxVolatile?: number | undefined;

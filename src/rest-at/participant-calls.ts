@@ -56,7 +56,10 @@ export class ParticipantCalls {
     this.agents = { work: agents(), completion: agents() };
   }
 
-  /** @returns a promise that rejects when there was no whole answer in time, and for an address that is not allowed. */
+  /**
+   * @returns a promise that rejects when there was no whole answer in time, and for an address that is not
+   * allowed.
+   */
   async send({ lane, method, url, status, timeLeftMs, signal }: ParticipantCall): Promise<ParticipantAnswer> {
     // The log may hold an address that is no longer allowed.
     const target = this.allow.checkResource(url);

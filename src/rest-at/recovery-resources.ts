@@ -24,8 +24,9 @@ export class RecoveryResources {
   /**
    * The participant has moved. The decision is delivered at its new address at once.
    *
-   * @throws (as a rejection) InvalidRequestError for links that are missing or wrong, AddressRefusedError, LogUnavailableError when
-   * the address was taken but is not kept, and what {@link RecoveryResources.absent} throws.
+   * @throws (as a rejection) InvalidRequestError for links that are missing or wrong, AddressRefusedError,
+   * LogUnavailableError when the address was taken but is not kept, and what {@link RecoveryResources.absent}
+   * throws.
    */
   async move(id: string, enlistment: string, link: string | undefined): Promise<Reply> {
     const links = participantIn(linksIn(link ?? ''), this.allow);
@@ -53,7 +54,8 @@ export class RecoveryResources {
   /**
    * The participant leaves: it has done nothing, and is asked nothing.
    *
-   * @throws (as a rejection) ConflictException once the transaction is being ended, and what {@link RecoveryResources.absent} throws.
+   * @throws (as a rejection) ConflictException once the transaction is being ended, and what {@link
+   * RecoveryResources.absent} throws.
    */
   async leave(id: string, enlistment: string): Promise<Reply> {
     const found = this.addresses.find(id, enlistment);
@@ -70,8 +72,8 @@ export class RecoveryResources {
   }
 
   /**
-   * The coordinator asks nothing of the enlistment any more, or does not know it. A participant takes 404 for abort, so it is the
-   * answer only where abort is proven.
+   * The coordinator asks nothing of the enlistment any more, or does not know it. A participant takes 404 for
+   * abort, so it is the answer only where abort is proven.
    *
    * @throws NotFoundException, or ProblemException with 503.
    */

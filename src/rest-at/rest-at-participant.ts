@@ -43,8 +43,8 @@ const ONE_PHASE: Order = { status: 'TransactionCommittedOnePhase', resource: 'co
 class UnclearAnswerError extends Error {}
 
 /**
- * All participants of REST-AT, as one participant of the coordinator: each branch has the addresses of its own. Votes, decisions,
- * retries and recovery are those of any participant.
+ * All participants of REST-AT, as one participant of the coordinator: each branch has the addresses of its
+ * own. Votes, decisions, retries and recovery are those of any participant.
  */
 export class RestAtParticipant implements TransactionParticipant<Enlistment> {
   /** Its branches are in other processes. */
@@ -93,7 +93,10 @@ export class RestAtParticipant implements TransactionParticipant<Enlistment> {
     throw unclear(branch, order, answer);
   }
 
-  /** Asks once, and once more if the participant has moved. An answer of its former address does not count then. */
+  /**
+   * Asks once, and once more if the participant has moved. An answer of its former address does not count
+   * then.
+   */
   protected async ask(
     branch: Branch<Enlistment>,
     order: Order,
@@ -129,7 +132,10 @@ export class RestAtParticipant implements TransactionParticipant<Enlistment> {
     return this.calls.send({ lane, status, method: 'PUT', url: urlFor(order, links), ...limitsOf(branch) });
   }
 
-  /** Where the coordinator was told by now that the participant is, or where an absent participant says so itself. */
+  /**
+   * Where the coordinator was told by now that the participant is, or where an absent participant says so
+   * itself.
+   */
   private async movedFrom(
     branch: Branch<Enlistment>,
     order: Order,

@@ -41,8 +41,8 @@ interface Asked {
 }
 
 /**
- * Answers every request below the prefix, on any HTTP platform. It reads bodies itself: parsers of these types for the whole
- * application would let pages of other sites send forms to the other routes.
+ * Answers every request below the prefix, on any HTTP platform. It reads bodies itself: parsers of these
+ * types for the whole application would let pages of other sites send forms to the other routes.
  */
 @Injectable()
 export class RestAtHandler implements NestMiddleware<Request, ServerResponse> {

@@ -16,8 +16,8 @@ const DEFAULT_PREFIX = 'rest-at-coordinator/tx';
 const PREFIX = /^\/?[\w.~-]+(\/[\w.~-]+)*\/?$/;
 
 /**
- * The coordinator's side of REST-AT: clients begin and end transactions over plain HTTP, and participants of any vendor enlist.
- * Import it once, beside CoordinatorModule.
+ * The coordinator's side of REST-AT: clients begin and end transactions over plain HTTP, and participants of
+ * any vendor enlist. Import it once, beside CoordinatorModule.
  *
  * @publicApi
  */
@@ -35,7 +35,11 @@ export class RestAtModule implements NestModule {
     return configured(prefix, [], { provide: REST_AT_OPTIONS, useValue: resolveRestAtOptions(settings) });
   }
 
-  /** As {@link RestAtModule.forRoot}, with what the application injects. @throws InvalidOptionsError at the start. */
+  /**
+   * As {@link RestAtModule.forRoot}, with what the application injects.
+   *
+   * @throws InvalidOptionsError at the start.
+   */
   static forRootAsync(options: RestAtAsyncOptions): DynamicModule {
     const { prefix, imports = [], inject = [], useFactory } = options;
     return configured(prefix, imports, {

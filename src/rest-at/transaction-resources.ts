@@ -46,7 +46,10 @@ interface ResourceParts {
   readonly options: ResolvedRestAtOptions;
 }
 
-/** The resources of transactions, for clients and for participants that enlist. Each takes the URL before all resources as `base`. */
+/**
+ * The resources of transactions, for clients and for participants that enlist. Each takes the URL before all
+ * resources as `base`.
+ */
 export class TransactionResources {
   /** The transactions whose volatile participants are asked, or whose outcome is awaited. */
   private readonly finishing = new Set<string>();
@@ -82,7 +85,11 @@ export class TransactionResources {
     return { code: HttpStatus.OK, type: XML_TYPE, body: statisticsXml(this.counts()) };
   }
 
-  /** Only the links of a transaction. @throws (as a rejection) what {@link TransactionResources.elsewhere} throws. */
+  /**
+   * Only the links of a transaction.
+   *
+   * @throws (as a rejection) what {@link TransactionResources.elsewhere} throws.
+   */
   async head(id: string, base: string): Promise<Reply> {
     const view = this.viewOf(id);
     if (view === undefined) return this.elsewhere(id);
@@ -90,7 +97,10 @@ export class TransactionResources {
     return { code: HttpStatus.OK, headers: { Link: linksOf(urlOf(base, id)) } };
   }
 
-  /** @throws (as a rejection) UnsupportedMediaTypeException, and what {@link TransactionResources.elsewhere} throws. */
+  /**
+   * @throws (as a rejection) UnsupportedMediaTypeException, and what {@link TransactionResources.elsewhere}
+   * throws.
+   */
   async show(id: string, accept: string | undefined, base: string): Promise<Reply> {
     const type = chosen(accept, ['application/txstatus', XML_TYPE]);
     const view = this.viewOf(id);
@@ -104,7 +114,8 @@ export class TransactionResources {
   /**
    * Ends a transaction, or rules its commit out.
    *
-   * @throws (as a rejection) InvalidRequestError for another order, and what {@link TransactionResources.elsewhere} throws.
+   * @throws (as a rejection) InvalidRequestError for another order, and what {@link
+   * TransactionResources.elsewhere} throws.
    */
   async terminate(id: string, body: string, base: string): Promise<Reply> {
     const status = statusIn(body);
@@ -134,8 +145,9 @@ export class TransactionResources {
    * Adds a participant, once.
    *
    * @param link the header of that name.
-   * @throws (as a rejection) InvalidRequestError for links that are missing, wrong, or others than before, AddressRefusedError, what
-   * Transaction.enlist throws, and what {@link TransactionResources.elsewhere} throws. Nothing was enlisted then.
+   * @throws (as a rejection) InvalidRequestError for links that are missing, wrong, or others than before,
+   * AddressRefusedError, what Transaction.enlist throws, and what {@link TransactionResources.elsewhere}
+   * throws. Nothing was enlisted then.
    */
   async enlist(id: string, link: string | undefined, base: string): Promise<Reply> {
     const view = this.viewOf(id);
@@ -175,7 +187,10 @@ export class TransactionResources {
     return { code: HttpStatus.OK };
   }
 
-  /** Tells the volatile participants of transactions that have ended without a client: by their time-outs, or by an operator. */
+  /**
+   * Tells the volatile participants of transactions that have ended without a client: by their time-outs, or
+   * by an operator.
+   */
   async tellVolatiles(): Promise<void> {
     const { volatiles } = this.parts;
     await Promise.all(volatiles.transactions.map((id) => this.tellVolatilesOf(id)));
@@ -263,7 +278,8 @@ export class TransactionResources {
    * Answers for a transaction that was not begun here, or that this member has not in memory.
    *
    * @param pendingAt where its client asks again; undefined for a request that only asks.
-   * @throws (as a rejection) TransactionNotFoundError, and ProblemException when only another member knows, or none now.
+   * @throws (as a rejection) TransactionNotFoundError, and ProblemException when only another member knows,
+   * or none now.
    */
   private async elsewhere(id: string, pendingAt?: string): Promise<Reply> {
     const { transactions, status } = this.parts;

@@ -63,7 +63,9 @@ const MAX_ATTEMPTS = 3;
 /** The answer about an id that no coordinator has made: no log is asked. */
 const FOREIGN = { status: 'unknown', because: 'foreign' } as const;
 
-/** Transactions for callers in other processes. A request that is repeated with its key is carried out once. */
+/**
+ * Transactions for callers in other processes. A request that is repeated with its key is carried out once.
+ */
 @Injectable()
 export class CallerTransactions {
   private readonly runs: RequestMemory<Outcome>;
@@ -94,10 +96,11 @@ export class CallerTransactions {
   }
 
   /**
-   * Runs a transaction from its start to its outcome. A caller that goes away cancels nothing: it asks again with its key.
+   * Runs a transaction from its start to its outcome. A caller that goes away cancels nothing: it asks again
+   * with its key.
    *
-   * @throws (as a rejection) what TransactionManager.run throws, RequestKeyReusedError, OtherRunError, TooManyKeysError or
-   * TooManyWaitingError. Nothing was begun then by this request.
+   * @throws (as a rejection) what TransactionManager.run throws, RequestKeyReusedError, OtherRunError,
+   * TooManyKeysError or TooManyWaitingError. Nothing was begun then by this request.
    */
   async run(call: KeyedCall, { branches, ...options }: RunMessage): Promise<Outcome> {
     this.checkCall(call, options.timeoutMs);
@@ -115,7 +118,8 @@ export class CallerTransactions {
       const outcome = await this.waitFor(() =>
         this.runs.once(key, fingerprint, async () => {
           const answer = told(await this.transactions.run(request));
-          // If the transaction is open at another member, the log is asked again: only the log knows when the key is free.
+          // If the transaction is open at another member, the log is asked again: only the log knows when the
+          // key is free.
           return {
             answer,
             isKept: answer.status !== 'aborted' && !(isShared && answer.status === 'pending'),
@@ -132,10 +136,11 @@ export class CallerTransactions {
   }
 
   /**
-   * Begins a transaction. If it is abandoned, its time-out ends it. A repeat gets the id and the outcome of the one that was begun,
-   * unless that has aborted. The members of a shared log know each other's keys.
+   * Begins a transaction. If it is abandoned, its time-out ends it. A repeat gets the id and the outcome of
+   * the one that was begun, unless that has aborted. The members of a shared log know each other's keys.
    *
-   * @throws (as a rejection) what TransactionManager.beginOnce throws, RequestKeyReusedError, OtherRunError or TooManyKeysError.
+   * @throws (as a rejection) what TransactionManager.beginOnce throws, RequestKeyReusedError, OtherRunError
+   * or TooManyKeysError.
    */
   async begin(call: KeyedCall, options: BeginMessage): Promise<BegunAnswer> {
     this.checkCall(call, options.timeoutMs);
@@ -355,8 +360,9 @@ function pendingOutcome(transactionId: string, reason: string): PendingOutcome {
 }
 
 /**
- * The answer to another process. It has no error of a participant, which is for the log of the coordinator. And it does not say
- * whether the outcome is that of an earlier request with the key, since a repeat gets the same answer.
+ * The answer to another process. It has no error of a participant, which is for the log of the coordinator.
+ * And it does not say whether the outcome is that of an earlier request with the key, since a repeat gets the
+ * same answer.
  */
 function told(outcome: Outcome): Outcome {
   const { repeated: _, ...answer } = outcome;

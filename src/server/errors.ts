@@ -48,8 +48,8 @@ export class RequestKeyReusedError extends CoordinatorError {
 }
 
 /**
- * The request was meant for another run of the coordinator. An earlier run may have done it, and this one does not know its keys:
- * nothing was done here. @publicApi
+ * The request was meant for another run of the coordinator. An earlier run may have done it, and this one
+ * does not know its keys: nothing was done here. @publicApi
  */
 export class OtherRunError extends CoordinatorError {
   readonly code = 'DTC_OTHER_RUN';

@@ -65,7 +65,8 @@ export class ServerParticipantsController {
 
   /** @throws RoleNeededError for the name of another participant. RegistrationClosedError. */
   private remoteFor(name: string, { name: caller, role }: ServerCaller): RemoteParticipants {
-    // A host of several participants has their names in the one of its credential. No name of a participant has a dot.
+    // A host of several participants has their names in the one of its credential. No name of a participant
+    // has a dot.
     const isOwn = role !== 'participant' || caller.split('.').includes(name);
     if (!isOwn) throw new RoleNeededError(caller, ['operator']);
     if (this.remote === undefined) throw new RegistrationClosedError();

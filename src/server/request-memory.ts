@@ -4,7 +4,9 @@ import { RequestKeyReusedError, TooManyKeysError } from './errors.js';
 export interface RequestMemoryOptions {
   /** For how long an answer is remembered at least, in milliseconds. */
   readonly keyRetentionMs: number;
-  /** The most keys that are remembered. A new one beyond them is refused: none is forgotten before its time. */
+  /**
+   * The most keys that are remembered. A new one beyond them is refused: none is forgotten before its time.
+   */
   readonly maxKeys: number;
   /** A monotonic clock, in milliseconds. @default performance.now */
   readonly now?: () => number;
@@ -13,7 +15,10 @@ export interface RequestMemoryOptions {
 /** The result of the work of a request. */
 export interface Done<T> {
   readonly answer: T;
-  /** Whether repeats get this answer. Otherwise the key is free for a new try: nothing was changed, or the work knows its key. */
+  /**
+   * Whether repeats get this answer. Otherwise the key is free for a new try: nothing was changed, or the
+   * work knows its key.
+   */
   readonly isKept: boolean;
 }
 
@@ -29,8 +34,8 @@ interface AnsweredEntry<T> extends Entry<T> {
 }
 
 /**
- * Does the work of a request once, and gives every repeat with its key the same answer. An error says that nothing was done, so
- * its key is free again.
+ * Does the work of a request once, and gives every repeat with its key the same answer. An error says that
+ * nothing was done, so its key is free again.
  */
 export class RequestMemory<T> {
   private readonly running = new Map<string, Entry<T>>();

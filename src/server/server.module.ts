@@ -25,8 +25,8 @@ const SETTINGS = Symbol('settings of CoordinatorServerModule');
 type Settings = ReturnType<typeof resolveSettings>;
 
 /**
- * The coordinator's interface for other processes, in any language: callers run transactions, and participants ask for decisions.
- * Import it beside CoordinatorModule.
+ * The coordinator's interface for other processes, in any language: callers run transactions, and
+ * participants ask for decisions. Import it beside CoordinatorModule.
  *
  * @publicApi
  */

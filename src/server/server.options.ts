@@ -20,13 +20,17 @@ export interface ServerLimits {
   /** The most bytes of one payload, as JSON. @default 65_536 */
   readonly maxPayloadBytes?: number | undefined;
   /**
-   * For how long a request key and its answer are remembered at least after the answer, in milliseconds. A log that several
-   * members share keeps keys for its own retention.
+   * For how long a request key and its answer are remembered at least after the answer, in milliseconds. A
+   * log that several members share keeps keys for its own retention.
    *
    * @default 600_000
    */
   readonly keyRetentionMs?: number | undefined;
-  /** The most request keys that are remembered. New ones are refused then, since none is forgotten early. @default 1_000_000 */
+  /**
+   * The most request keys that are remembered. New ones are refused then, since none is forgotten early.
+   *
+   * @default 1_000_000
+   */
   readonly maxKeys?: number | undefined;
   /** The most requests that wait for an outcome at the same time. @default 10_000 */
   readonly maxWaiting?: number | undefined;

@@ -36,8 +36,9 @@ export interface CalledDatabase<Checked> {
 }
 
 /**
- * The calls of coordinators for the branches of one participant in one database, as far as they are the same at every database:
- * the server is checked first, the run is accepted, and the guard table learns for whom it works.
+ * The calls of coordinators for the branches of one participant in one database, as far as they are the same
+ * at every database: the server is checked first, the run is accepted, and the guard table learns for whom it
+ * works.
  */
 export class BranchCalls<Checked> {
   private checked: Promise<Checked> | undefined;
@@ -50,7 +51,10 @@ export class BranchCalls<Checked> {
     private readonly purge: GuardPurge,
   ) {}
 
-  /** @returns the findings of the checks. The first call makes them; after a failure the next one makes them again. */
+  /**
+   * @returns the findings of the checks. The first call makes them; after a failure the next one makes them
+   * again.
+   */
   ready(): Promise<Checked> {
     this.checked ??= this.check();
     return this.checked;
@@ -67,7 +71,10 @@ export class BranchCalls<Checked> {
     }
   }
 
-  /** @returns why no branch of that run is prepared here, if that is so. @throws an error that prevents the answer. */
+  /**
+   * @returns why no branch of that run is prepared here, if that is so.
+   * @throws an error that prevents the answer.
+   */
   async admit(branch: Pick<Branch, 'transactionId' | 'run' | 'signal'>): Promise<AbortVote | undefined> {
     const refusal = this.claims.covers(branch.transactionId) ? undefined : await this.claims.admit(branch);
     if (refusal === undefined) this.purge.workFor(branch);
@@ -116,8 +123,8 @@ export class BranchCalls<Checked> {
   }
 
   /**
-   * Ends the purge, the work, the claims and the connections, each also if one before it fails. A second call waits for the
-   * first.
+   * Ends the purge, the work, the claims and the connections, each also if one before it fails. A second call
+   * waits for the first.
    *
    * @param work ends the remaining work.
    * @param connections closes the connections.

@@ -44,7 +44,11 @@ export interface ClaimDatabase<S extends NameSession = NameSession> {
    */
   lockName(session: S, run: CoordinatorRun, waitMs: number, signal: AbortSignal): Promise<HeldName>;
 
-  /** Accepts a run, if its decision log is the right one. The name is held meanwhile. @throws a refusal if it is not. */
+  /**
+   * Accepts a run, if its decision log is the right one. The name is held meanwhile.
+   *
+   * @throws a refusal if it is not.
+   */
   checkLog(
     session: S,
     run: CoordinatorRun,

@@ -14,13 +14,19 @@ export interface ErrorSource<Code extends string> {
    * @default nothing
    */
   readonly detailOf?: (error: unknown) => string | undefined;
-  /** Refusals after which the same transaction may succeed, besides those of every database: the database lacked a resource. */
+  /**
+   * Refusals after which the same transaction may succeed, besides those of every database: the database
+   * lacked a resource.
+   */
   readonly overloads?: readonly Code[];
 }
 
 /** The meaning of the errors of one database for its branches. */
 export interface ErrorMeanings {
-  /** @returns the meaning of an error for a branch. Its code decides, never its text, which depends on the language. */
+  /**
+   * @returns the meaning of an error for a branch. Its code decides, never its text, which depends on the
+   * language.
+   */
   readonly meaningOf: (error: unknown, phase: Phase) => Meaning;
   /** @returns the vote for an error for which `meaningOf` returns `refused`. */
   readonly refusalOf: (error: unknown) => AbortVote;
@@ -29,7 +35,8 @@ export interface ErrorMeanings {
   /**
    * Finds what the database said in an error of the work: an ORM may put an error of its own around it.
    *
-   * @returns the error itself if it has a code, else the first of its causes that has one, else the error itself.
+   * @returns the error itself if it has a code, else the first of its causes that has one, else the error
+   * itself.
    */
   readonly databaseErrorIn: (error: unknown) => unknown;
   /** Whether the same transaction may succeed if it is tried again. @param code of a refusal. */

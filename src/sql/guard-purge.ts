@@ -4,8 +4,9 @@ import { coordinatorNameOf } from '../coordinator/protocol/index.js';
 import { branchOf } from './gid.js';
 
 /**
- * Deletes old rows of a guard table, at regular times. A row answers later calls of its branch, so it is deleted only when no
- * such call can come. Each database finds the old rows its own way; the coordinator is asked for each of them.
+ * Deletes old rows of a guard table, at regular times. A row answers later calls of its branch, so it is
+ * deleted only when no such call can come. Each database finds the old rows its own way; the coordinator is
+ * asked for each of them.
  */
 export abstract class GuardPurge {
   /** The names of the coordinators that this process has worked for, each with its latest run. */
@@ -52,7 +53,11 @@ export abstract class GuardPurge {
     return this.underWay;
   }
 
-  /** One pass. @param tell is called with each number of deleted rows: they stay deleted if the pass fails later. */
+  /**
+   * One pass.
+   *
+   * @param tell is called with each number of deleted rows: they stay deleted if the pass fails later.
+   */
   protected abstract sweep(signal: AbortSignal, tell: (rows: number) => void): Promise<void>;
 
   /** Whether the coordinator may still call the branch. A run that a program made itself is not asked. */

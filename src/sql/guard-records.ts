@@ -5,7 +5,9 @@ import {
   placeInLog,
 } from '../coordinator/guard/index.js';
 
-/** How old the copy of the marks may be by which prepares of participants are refused that guard themselves. */
+/**
+ * How old the copy of the marks may be by which prepares of participants are refused that guard themselves.
+ */
 const MARKS_MS = 1_000;
 
 /** The low-water marks that a database stores, by log and epoch. */

@@ -27,13 +27,20 @@ export interface StoreSessions<S> {
   prepareTables(session: S): Promise<void>;
   /** @returns all low-water marks. */
   markRows(session: S): Promise<readonly MarkRow[]>;
-  /** Drops final records at or below a mark, at most {@link PURGED_AT_ONCE}. @param epoch '0' for all epochs up to `sequence`. */
+  /**
+   * Drops final records at or below a mark, at most {@link PURGED_AT_ONCE}.
+   *
+   * @param epoch '0' for all epochs up to `sequence`.
+   */
   dropRecords(session: S, logId: string, epoch: string, sequence: number): Promise<number>;
   /** Drops the marks and the tokens of all epochs up to this one. */
   dropEpochs(session: S, logId: string, epoch: number): Promise<void>;
 }
 
-/** The part of a host's guard store that is the same at every database: its tables come first, and marks decide what is dropped. */
+/**
+ * The part of a host's guard store that is the same at every database: its tables come first, and marks
+ * decide what is dropped.
+ */
 export class StoreAccess<S> {
   private readonly marks = new MarksCopy(() => this.run((session) => this.readMarks(session)));
   private marksBefore: StoredMarks = new Map();

@@ -57,7 +57,10 @@ export class LogClaim<S extends NameSession = NameSession> {
     return this.prefix === undefined && this.underWay === undefined;
   }
 
-  /** Whether it holds a claim whose run may have ended without a trace: its log is lost with its process, or it is elsewhere. */
+  /**
+   * Whether it holds a claim whose run may have ended without a trace: its log is lost with its process, or
+   * it is elsewhere.
+   */
   get isVolatile(): boolean {
     const run = this.claimant?.run;
     return this.prefix !== undefined && (run?.durable === false || run?.isOfHost === true);
@@ -73,7 +76,8 @@ export class LogClaim<S extends NameSession = NameSession> {
    *
    * @param isOwnRun asks the log of the run. @default the function given for the same run before
    * @param waitMs how long to wait for another process that holds it. @default claimWaitMs
-   * @throws a refusal when another process has it, or the name was used here with another log or a copy of it.
+   * @throws a refusal when another process has it, or the name was used here with another log or a copy of
+   * it.
    */
   hold(run: CoordinatorRun, isOwnRun?: IsOwnRun, waitMs = this.database.settings.claimWaitMs): Promise<void> {
     const key = keyOfRun(run);

@@ -37,7 +37,8 @@ export class LogClaims<S extends NameSession = NameSession> {
    * Holds the claim of a run from now on, if it does not already.
    *
    * @param isOwnRun asks the log of the run. @default the function given for the same run before
-   * @throws a refusal when another log has the name of the coordinator, or a different log has worked here under the same id.
+   * @throws a refusal when another log has the name of the coordinator, or a different log has worked here
+   * under the same id.
    */
   async hold(run: CoordinatorRun, isOwnRun?: IsOwnRun): Promise<void> {
     const claim = this.of(run);
@@ -124,8 +125,8 @@ export class LogClaims<S extends NameSession = NameSession> {
 
   /**
    * The log of an in-memory coordinator has a new id at each start, and nothing shows when the previous one
-   * has ended. Neither does a host learn when a member has. When a connection is needed, the claim that was used least
-   * recently is released. If its run still works, its next branch claims it again.
+   * has ended. Neither does a host learn when a member has. When a connection is needed, the claim that was
+   * used least recently is released. If its run still works, its next branch claims it again.
    */
   private leastUsedVolatile(except: LogClaim<S>): LogClaim<S> | undefined {
     return this.byLastUse().find((claim) => claim !== except && claim.isVolatile);
@@ -138,8 +139,8 @@ export class LogClaims<S extends NameSession = NameSession> {
 }
 
 /**
- * A participant host works for several runs of one log at the same time. Each has a claim of its own, and none ends
- * another.
+ * A participant host works for several runs of one log at the same time. Each has a claim of its own, and
+ * none ends another.
  */
 function keyOf({ logId, epoch, isOfHost }: CoordinatorRun): string {
   return isOfHost === true ? `${logId}/${epoch}` : logId;

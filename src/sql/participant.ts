@@ -77,8 +77,8 @@ export abstract class SqlParticipantBase<P, M extends SqlResourceManager>
   }
 
   /**
-   * @throws the start-up error of the database when another process or log has used it under this coordinator's
-   * name.
+   * @throws the start-up error of the database when another process or log has used it under this
+   * coordinator's name.
    */
   async claim(run: CoordinatorRun, isOwnRun: IsOwnRun): Promise<void> {
     await this.resourceManager.start(run, isOwnRun);

@@ -26,7 +26,10 @@ export function seenOf({ epoch, gid }: Extract<RunConflict, { kind: 'copied-log'
     : `start ${epoch} of the log has prepared ${gid} in it`;
 }
 
-/** @returns the text for a run under whose name another log has prepared branches. @param which of them `oldest` is. */
+/**
+ * @returns the text for a run under whose name another log has prepared branches.
+ * @param which of them `oldest` is.
+ */
 export function otherLog(
   run: CoordinatorRun,
   { branches, oldest }: Extract<RunConflict, { kind: 'other-log' }>,

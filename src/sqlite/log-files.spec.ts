@@ -36,7 +36,8 @@ function opened(platform: NodeJS.Platform): { files: LogFiles; close: () => void
   return { files, close: () => database.close(), release: () => lock.release() };
 }
 
-// On Linux too SQLite empties the write-ahead log of a file that was not moved, so this shows what Windows does.
+// On Linux too SQLite empties the write-ahead log of a file that was not moved, so this shows what Windows
+// does.
 describe.each(['linux', 'win32'] as const)('the files of a log on %s', (platform) => {
   it('are as before when a connection is closed unchanged', () => {
     const { files, close, release } = opened(platform);

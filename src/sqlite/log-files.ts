@@ -36,7 +36,10 @@ export class LogFiles {
   readonly wal: string;
   /** Holds the main file while a connection is closed that must not change it. */
   private readonly aside: string;
-  /** The same for the write-ahead log, on Windows alone. It is copied last: where it is, both copies are complete. */
+  /**
+   * The same for the write-ahead log, on Windows alone. It is copied last: where it is, both copies are
+   * complete.
+   */
   private readonly walAside: string;
   /** Records how far the log has come, and is never flushed. */
   readonly tail: string;
@@ -137,7 +140,8 @@ export class LogFiles {
     const isCopied = existsSync(this.walAside);
     if (existsSync(this.aside)) {
       if (isCopied || !existsSync(this.main)) renameSync(this.aside, this.main);
-      // The process ended before SQLite could change the main file. The log goes on there, so this copy would be old soon.
+      // The process ended before SQLite could change the main file. The log goes on there, so this copy would
+      // be old soon.
       else rmSync(this.aside);
     }
     if (isCopied) renameSync(this.walAside, this.wal);
@@ -148,10 +152,11 @@ export class LogFiles {
    * Closes a connection and changes nothing. With its last connection SQLite would move the write-ahead log
    * into the main file and delete it, but not if the main file is no longer in its place.
    *
-   * On Windows this needs room for a copy of both files. Without it the connection stays open on purpose. SQLite closes
-   * it when the thread ends, and moves the write-ahead log then.
+   * On Windows this needs room for a copy of both files. Without it the connection stays open on purpose.
+   * SQLite closes it when the thread ends, and moves the write-ahead log then.
    *
-   * @throws the error of `close`; an error when the files cannot be moved or copied, and then nothing is closed.
+   * @throws the error of `close`; an error when the files cannot be moved or copied, and then nothing is
+   * closed.
    */
   closeUnchanged(close: () => void): void {
     if (this.platform === 'win32') {
@@ -166,7 +171,10 @@ export class LogFiles {
     }
   }
 
-  /** Copies of the files take the place of what SQLite has made of them. {@link restore} goes on after a crash in between. */
+  /**
+   * Copies of the files take the place of what SQLite has made of them. {@link restore} goes on after a crash
+   * in between.
+   */
   private closeAndRestore(close: () => void): void {
     // Without a write-ahead log there is nothing that SQLite could move.
     if (!existsSync(this.wal)) {

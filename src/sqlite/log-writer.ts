@@ -22,7 +22,10 @@ import { PAGE_BYTES } from './wal-scan.ts';
  * write-ahead log.
  */
 const CHECKPOINT_PAGES = 2_500;
-/** The pages that each transaction writes besides those of its records: that of the census, and one that is only half used. */
+/**
+ * The pages that each transaction writes besides those of its records: that of the census, and one that is
+ * only half used.
+ */
 const PAGES_BESIDES = 2;
 /** The approximate size of a row besides its body. */
 const BYTES_BESIDES = 120;

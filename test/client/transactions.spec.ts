@@ -387,7 +387,8 @@ describe('A caller in another process', () => {
     expect(error.message).toContain(`by run() or beginOnce() with this key and ofRun ${error.ofRun}`);
     expect(error.message).toContain('call the decorated method again if the coordinator was not restarted');
 
-    // One that knows the earlier run only, and one that knows the present one and repeats what the error has told.
+    // One that knows the earlier run only, and one that knows the present one and repeats what the error has
+    // told.
     await expect(early!.run(request)).rejects.toMatchObject(unknown);
     await expect(caller!.run({ ...request, ofRun: error.ofRun })).rejects.toMatchObject(unknown);
     expect(second.stock.count('prepare') + second.stock.count('commitOnePhase')).toBe(0);

@@ -27,7 +27,10 @@ export interface Asked {
   /** The transactions that have run for it: more than one when it was run again after a conflict. */
   readonly ids: Set<string>;
   answer: Answer | undefined;
-  /** The earlier answer to its caller, or the answer of another member, when it has asked with its key more than once. */
+  /**
+   * The earlier answer to its caller, or the answer of another member, when it has asked with its key more
+   * than once.
+   */
   readonly others: Answer[];
   /** The transactions that other members were asked for, as the caller had no final answer. */
   inquired: readonly string[];
@@ -74,7 +77,10 @@ export class Callers {
     await Promise.all(this.late.splice(0));
   }
 
-  /** @returns a promise that resolves when nothing is asked for any more; nothing is asked again once this gives up. */
+  /**
+   * @returns a promise that resolves when nothing is asked for any more; nothing is asked again once this
+   * gives up.
+   */
   async inquired(): Promise<void> {
     await Promise.all(this.inquiries);
   }

@@ -181,7 +181,9 @@ export class Cluster {
     for (const { logProxy } of this.places) logProxy.target = { host: HOST, port: this.log.port };
   }
 
-  /** The open part of the log: decisions that have not ended, and epochs besides those of the running members. */
+  /**
+   * The open part of the log: decisions that have not ended, and epochs besides those of the running members.
+   */
   async openInLog(): Promise<{
     readonly decisions: number;
     readonly epochs: number[];

@@ -2,7 +2,10 @@ import { appendFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-/** The evidence of a run, for the case that something is wrong: when each fault came, and the output of each process. */
+/**
+ * The evidence of a run, for the case that something is wrong: when each fault came, and the output of each
+ * process.
+ */
 export class Evidence {
   readonly folder = mkdtempSync(join(tmpdir(), 'cluster-evidence-'));
   private readonly since = performance.now();

@@ -139,7 +139,10 @@ async function cut(proxies: readonly TcpProxy[], forMs: number): Promise<void> {
   for (const proxy of proxies) proxy.repair();
 }
 
-/** The connections stay open, and nothing arrives. Afterwards they are cut, as they are when the network is back. */
+/**
+ * The connections stay open, and nothing arrives. Afterwards they are cut, as they are when the network is
+ * back.
+ */
 async function silence(proxies: readonly TcpProxy[], forMs: number): Promise<void> {
   for (const proxy of proxies) proxy.rule = () => 'stall';
   await pause(forMs);
@@ -160,7 +163,10 @@ async function loseAnswers(proxies: readonly TcpProxy[], of: RegExp, random: Ran
   for (const proxy of proxies) proxy.repair();
 }
 
-/** Draws faults from a deck, so that each kind comes in its turn, and does them: every few seconds another one. */
+/**
+ * Draws faults from a deck, so that each kind comes in its turn, and does them: every few seconds another
+ * one.
+ */
 export class Schedule {
   readonly counts = new Map<string, number>();
   private deck: Fault[] = [];

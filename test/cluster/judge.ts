@@ -45,7 +45,10 @@ function wrongAnswer(what: string, { order, answer }: Asked, done: string | unde
   return status === 'aborted' && done !== undefined ? [`${what} is done`] : [];
 }
 
-/** The answer to a caller with a key at another time. The key is free after an abort, so a later request may commit. */
+/**
+ * The answer to a caller with a key at another time. The key is free after an abort, so a later request may
+ * commit.
+ */
 function wrongRepeat(what: string, { order }: Asked, answer: Answer, done: string | undefined): string[] {
   if (!('told' in answer) || order.manner === 'read-only') return [];
   const { status, decision, transactionId } = answer.told;

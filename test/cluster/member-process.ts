@@ -6,10 +6,16 @@ import type { KnownOutcome } from '../../src/coordinator/index.js';
 import type { Command, Order, Report, Settings, Standing, Told } from './messages.js';
 
 const MAIN = fileURLToPath(new URL('./member/main.js', import.meta.url));
-/** A cache for compiled code, which is most of the time of a start: the next process need not compile it again. */
+/**
+ * A cache for compiled code, which is most of the time of a start: the next process need not compile it
+ * again.
+ */
 const COMPILE_CACHE = fileURLToPath(new URL('../../compiled', import.meta.url));
 
-/** The answer to a caller: an outcome, a refusal before anything began, or nothing, because the process had ended. */
+/**
+ * The answer to a caller: an outcome, a refusal before anything began, or nothing, because the process had
+ * ended.
+ */
 export type Answer = { readonly told: Told } | { readonly refused: string } | { readonly nothing: true };
 
 /** Members end with this process, however that ends: one that is stopped would not notice. */

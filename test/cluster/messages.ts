@@ -15,7 +15,10 @@ export interface Order {
   /** The caller's id for it: its transaction may be unknown to the caller when the member is killed. */
   readonly key: string;
   readonly manner: Manner;
-  /** How it is asked for: with one call; step by step; or with its key, so that it may be asked for again and again. */
+  /**
+   * How it is asked for: with one call; step by step; or with its key, so that it may be asked for again and
+   * again.
+   */
   readonly way: 'at once' | 'stepwise' | 'keyed';
   readonly item: number;
   readonly account: number;

@@ -11,7 +11,10 @@ export const MARGIN_MS = 5_000;
 /** After this nothing at all is open. */
 const UNRESOLVED_LIMIT_MS = 30_000;
 const POLL_MS = 50;
-/** The number of transactions that are asked for at every member, besides those whose callers have no final answer. */
+/**
+ * The number of transactions that are asked for at every member, besides those whose callers have no final
+ * answer.
+ */
 const SAMPLE = 40;
 /** More files and connections than these a member has open only when it forgets to close them. */
 const MOST_OPEN_FILES = 150;

@@ -15,8 +15,8 @@ interface Asked {
 }
 
 /**
- * A bank whose application is killed again and again. It asks for transfers, writes down what it was told, starts the
- * application anew until all has come to rest, and then holds what was told against the books.
+ * A bank whose application is killed again and again. It asks for transfers, writes down what it was told,
+ * starts the application anew until all has come to rest, and then holds what was told against the books.
  */
 export class BankUnderFire {
   private readonly folder = mkdtempSync(join(tmpdir(), 'bank-'));
@@ -112,7 +112,8 @@ export class BankUnderFire {
   }
 
   /**
-   * Lets the application, or a new one, bring everything to its end, and compares the result with the answers.
+   * Lets the application, or a new one, bring everything to its end, and compares the result with the
+   * answers.
    *
    * @returns the contradictions. Only an empty list is correct.
    */
@@ -163,7 +164,10 @@ export class BankUnderFire {
     return this.books.markersOf(ids);
   }
 
-  /** Waits until nothing is open: in the application, in the databases, in the log, or on its way in a session. */
+  /**
+   * Waits until nothing is open: in the application, in the databases, in the log, or on its way in a
+   * session.
+   */
   private async rest(run: Application): Promise<string[]> {
     const end = performance.now() + PATIENCE_MS;
     for (;;) {

@@ -101,7 +101,10 @@ export class Books {
     return [...others, ...ofStock];
   }
 
-  /** @returns the transfers of which a message was received, in the order of the first time, and those whose message waits still. */
+  /**
+   * @returns the transfers of which a message was received, in the order of the first time, and those whose
+   * message waits still.
+   */
   async messages(
     keys: readonly string[],
   ): Promise<{ readonly received: string[]; readonly waiting: number }> {
@@ -165,8 +168,9 @@ export class Books {
 }
 
 /**
- * @returns the keys that a log holds besides its starts: open decisions, and reports that were not forgotten. It is read from a copy, since
- * the application holds it; one that was made in the middle of a write holds something.
+ * @returns the keys that a log holds besides its starts: open decisions, and reports that were not forgotten.
+ * It is read from a copy, since the application holds it; one that was made in the middle of a write holds
+ * something.
  */
 export function openRecords(logPath: string): string[] {
   const keys: string[] = [];
@@ -178,7 +182,9 @@ export function openRecords(logPath: string): string[] {
   }
 }
 
-/** @returns the ids of the members of each group whose decision a log holds, while no application has it open. */
+/**
+ * @returns the ids of the members of each group whose decision a log holds, while no application has it open.
+ */
 export function groupsIn(logPath: string): string[][] {
   const groups: string[][] = [];
   readCopy(logPath, (key, body) => {
@@ -190,8 +196,8 @@ export function groupsIn(logPath: string): string[][] {
 }
 
 /**
- * Destroys the end of the record of a group in a log, and what was written later, as a crash does in the middle of that write:
- * then the tail of the log, which is written after the flush, is not yet as far either.
+ * Destroys the end of the record of a group in a log, and what was written later, as a crash does in the
+ * middle of that write: then the tail of the log, which is written after the flush, is not yet as far either.
  */
 export function tearGroupRecord(logPath: string): void {
   const { wal, tail } = new LogFiles(join(logPath, NAME));

@@ -5,7 +5,8 @@ import type { End, Run } from './run.js';
 import { PATIENCE_MS } from './run.js';
 
 /**
- * Lets the application do what it does, and be killed at a point; then starts it anew until all has come to rest.
+ * Lets the application do what it does, and be killed at a point; then starts it anew until all has come to
+ * rest.
  *
  * @param rounds how many times the transfers of the point are asked for at once.
  * @returns what is wrong, the point that was not reached as well.
@@ -49,8 +50,8 @@ async function killAt(bank: BankUnderFire, point: CrashPoint, rounds: number): P
 }
 
 /**
- * Holds a group that was interrupted against its record: all of its members have its outcome, and the run after knows each of
- * them from the first moment on.
+ * Holds a group that was interrupted against its record: all of its members have its outcome, and the run
+ * after knows each of them from the first moment on.
  */
 async function afterGroup(bank: BankUnderFire, end: GroupEnd, rounds: number): Promise<string[]> {
   if (end === 'torn') tearGroupRecord(bank.logPath);

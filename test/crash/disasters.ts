@@ -34,7 +34,9 @@ export function powerFails(order: CrashOrder): Disaster {
   });
 }
 
-/** The log takes a record and never answers: no commit may leave, so that a crash finds all prepared, or none. */
+/**
+ * The log takes a record and never answers: no commit may leave, so that a crash finds all prepared, or none.
+ */
 export const logHangs: Disaster = async (bank) => {
   const run = await bank.running();
   run.arm({ point: 'before COMMIT PREPARED', hit: 2 }, 'hangs');
@@ -106,7 +108,10 @@ export const mariaDbIsKilled: Disaster = async (bank, random) => {
   return bank.reckon();
 };
 
-/** A statement goes by to MariaDB: its connection is cut, or the application is killed, before it gets there or when it has. */
+/**
+ * A statement goes by to MariaDB: its connection is cut, or the application is killed, before it gets there
+ * or when it has.
+ */
 export function atMariaDb(
   statement: string,
   what: 'cut' | 'cut-answer' | 'kill before' | 'kill after',
@@ -143,7 +148,9 @@ export function hasNoMariaDb(): string | undefined {
   return hasMariaDb() ? undefined : 'MariaDB is not installed';
 }
 
-/** The application stands still for longer than its transactions may take, and goes on as if nothing had been. */
+/**
+ * The application stands still for longer than its transactions may take, and goes on as if nothing had been.
+ */
 export const processStandsStill: Disaster = withSettings(async (bank, random) => {
   bank.settings = { timeoutMs: SHORT_MS };
   const run = await bank.start().up();
@@ -157,7 +164,9 @@ export const processStandsStill: Disaster = withSettings(async (bank, random) =>
   return bank.reckon();
 });
 
-/** The disk of the log is full, and has room again later. Needs the right to mount a file system in memory. */
+/**
+ * The disk of the log is full, and has room again later. Needs the right to mount a file system in memory.
+ */
 export const diskIsFull: Disaster = withSettings(async (bank) => {
   const disk = mkdtempSync(join(tmpdir(), 'disk-'));
   mount(disk);

@@ -29,7 +29,10 @@ export type Manner =
   /** The banks take part in groups, and there is no stock: those that meet are prepared together. */
   | 'grouped';
 
-/** Money that goes from one bank to another, with a fee to the house, and a piece out of stock: four databases. */
+/**
+ * Money that goes from one bank to another, with a fee to the house, and a piece out of stock: four
+ * databases.
+ */
 export interface Transfer {
   /** The parent's id for it: its transaction is unknown before an answer has come. */
   readonly key: string;

@@ -1,7 +1,10 @@
 import type { CrashOrder, PointName } from './application/crash-points.js';
 import type { LogFault, Manner } from './messages.js';
 
-/** The correct end of a group that a kill has interrupted. `torn` destroys the end of its record, so that it is aborted. */
+/**
+ * The correct end of a group that a kill has interrupted. `torn` destroys the end of its record, so that it
+ * is aborted.
+ */
 export type GroupEnd = 'commits' | 'aborts' | 'torn';
 
 /** A point at which the application is killed, and what it does then. */

@@ -9,7 +9,8 @@ const MANNERS: readonly Manner[] = ['plain', 'plain', 'plain', 'refused', 'refus
 const RECOVERY_MS = 1_500;
 
 /**
- * Kills the application at a random moment: under load, and sometimes the next run as well, while it starts and recovers.
+ * Kills the application at a random moment: under load, and sometimes the next run as well, while it starts
+ * and recovers.
  *
  * @returns the contradictions.
  */
@@ -28,7 +29,10 @@ export async function killAtRandom(bank: BankUnderFire, random: Random): Promise
   return bank.reckon();
 }
 
-/** Asks for one transfer after the other, several at once, until the application is gone or no more are wanted. */
+/**
+ * Asks for one transfer after the other, several at once, until the application is gone or no more are
+ * wanted.
+ */
 export function keepBusy(
   bank: BankUnderFire,
   run: Run,

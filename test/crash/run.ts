@@ -10,10 +10,15 @@ export const PATIENCE_MS = 60_000;
 const MAIN = 'build/crash/test/crash/application/main.js';
 const ROOT = new URL(import.meta.url).pathname.includes('/build/crash/') ? '../../../../' : '../../';
 const PROJECT = fileURLToPath(new URL(ROOT, import.meta.url));
-/** A cache for compiled code, which is most of the time of a start: the next run need not compile it again. */
+/**
+ * A cache for compiled code, which is most of the time of a start: the next run need not compile it again.
+ */
 const COMPILE_CACHE = `${PROJECT}build/crash/compiled`;
 
-/** The answer to a caller: an outcome, a refusal before anything began, or nothing, because the process had ended. */
+/**
+ * The answer to a caller: an outcome, a refusal before anything began, or nothing, because the process had
+ * ended.
+ */
 export type Answer = { readonly told: Told } | { readonly refused: string } | { readonly nothing: true };
 
 /** How the process has ended. */
@@ -89,7 +94,11 @@ export class Run {
     return answers;
   }
 
-  /** Lets the application recover what it can now. @returns how it stands; undefined when it has ended instead. */
+  /**
+   * Lets the application recover what it can now.
+   *
+   * @returns how it stands; undefined when it has ended instead.
+   */
   async settle(): Promise<Condition | undefined> {
     if (this.isOver) return undefined;
     this.settled ??= Promise.withResolvers();

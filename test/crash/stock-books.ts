@@ -9,7 +9,11 @@ export class StockBooks {
     readonly database: MariaDbDatabase,
   ) {}
 
-  /** Starts a server with a database that has pieces under each name. @returns undefined where MariaDB is not installed. */
+  /**
+   * Starts a server with a database that has pieces under each name.
+   *
+   * @returns undefined where MariaDB is not installed.
+   */
   static async open(names: readonly string[]): Promise<StockBooks | undefined> {
     if (!hasMariaDb()) return undefined;
     const server = await MariaDbServer.start();

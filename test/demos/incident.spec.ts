@@ -19,7 +19,10 @@ describe.skipIf(process.platform === 'win32')('the incident at three in the morn
   });
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-  /** @param mark is in the environment of all processes that it starts, which npm puts into a group of their own. */
+  /**
+   * @param mark is in the environment of all processes that it starts, which npm puts into a group of their
+   * own.
+   */
   function play(mark: string): { child: ChildProcess; output: () => string } {
     const args = ['run', '--silent', 'demo:incident', '--', '--short', `--pictures=${folder}`];
     const child = spawn('npm', args, {

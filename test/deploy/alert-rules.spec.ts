@@ -22,7 +22,10 @@ const { groups } = parse(readFileSync(RULES, 'utf8')) as {
 };
 const alerts = groups.flatMap(({ rules }) => rules);
 
-/** Series with one value a minute, as promtool writes them: `1x5` is 1 and five times more, `0+2x5` grows by 2. */
+/**
+ * Series with one value a minute, as promtool writes them: `1x5` is 1 and five times more, `0+2x5` grows by
+ * 2.
+ */
 type Series = Readonly<Record<string, string>>;
 
 interface Condition {
@@ -50,7 +53,10 @@ const above = (metric: string, limit: number, atMinute: number): Condition => ({
   atMinute,
   quiet: { [metric]: `${limit}x200` },
 });
-/** A counter of single events, of which one has happened. Without its first value the event is the first thing known. */
+/**
+ * A counter of single events, of which one has happened. Without its first value the event is the first thing
+ * known.
+ */
 const event = (metric: string): Condition => ({
   fires: { [metric]: '0 0 1x20' },
   atMinute: 4,
@@ -260,7 +266,10 @@ describe.skipIf(isMissing)('The alert rules in Prometheus', () => {
     return file;
   }
 
-  /** @returns the file with the tests of one alert, which see its rule alone: each costs time at every minute of a test. */
+  /**
+   * @returns the file with the tests of one alert, which see its rule alone: each costs time at every minute
+   * of a test.
+   */
   function testsOfAlert(rule: Rule): string {
     const rules = join(folder, `${rule.alert}-rule.yml`);
     writeFileSync(rules, stringify({ groups: [{ name: 'dtc', rules: [rule] }] }));

@@ -74,7 +74,10 @@ function inImage(word: string, of = instructions): string[] {
     .map(({ rest }) => rest);
 }
 
-/** @returns the packages that the programs in the image import, directly or through other files of the application. */
+/**
+ * @returns the packages that the programs in the image import, directly or through other files of the
+ * application.
+ */
 function packagesOfApplication(): Set<string> {
   const packages = new Set<string>();
   const seen = new Set<string>();
@@ -391,7 +394,10 @@ describe('The secrets of the compose file', () => {
     return readFileSync(join(folder, name), 'utf8').trim();
   }
 
-  /** @returns the environment of the application in its container, with its secrets in a folder of this machine. */
+  /**
+   * @returns the environment of the application in its container, with its secrets in a folder of this
+   * machine.
+   */
   function inContainer(secrets: string, suffix = ''): Configuration {
     const told = Object.entries(app.environment!).map(([name, value]) => {
       const text = String(value);

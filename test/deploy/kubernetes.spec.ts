@@ -11,7 +11,10 @@ const ROOT = join(import.meta.dirname, '../..');
 const FOLDER = join(ROOT, 'deploy/kubernetes');
 const RULE = 'prometheus-rule.yaml';
 
-/** The models of Kubernetes and of the operator of Prometheus, by kind: their classes carry the schemas, their types the fields. */
+/**
+ * The models of Kubernetes and of the operator of Prometheus, by kind: their classes carry the schemas, their
+ * types the fields.
+ */
 const MODELS: Readonly<Record<string, string>> = {
   Deployment: 'kubernetes-models/apps/v1',
   PodDisruptionBudget: 'kubernetes-models/policy/v1',
@@ -91,7 +94,10 @@ const container = pod.containers[0]!;
 const valueOf = (variable: string): string | undefined =>
   container.env.find(({ name }) => name === variable)?.value;
 
-/** The rules of Prometheus, as its operator takes them. `UPDATE_DOCS=1 npx vitest run test/deploy/kubernetes.spec.ts` writes them. */
+/**
+ * The rules of Prometheus, as its operator takes them. `UPDATE_DOCS=1 npx vitest run
+ * test/deploy/kubernetes.spec.ts` writes them.
+ */
 function ruleOf(alerts: string): string {
   const { groups } = parse(alerts) as { groups: unknown };
   const rule = {
@@ -113,7 +119,10 @@ async function modelOf(manifest: Manifest): Promise<{ validate: () => void }> {
   return new module[manifest.kind]!(manifest);
 }
 
-/** @returns the complaints of the types of the models about manifests: fields that do not exist, which the schemas allow. */
+/**
+ * @returns the complaints of the types of the models about manifests: fields that do not exist, which the
+ * schemas allow.
+ */
 function wrongFieldsIn(manifests: readonly Manifest[]): string[] {
   const name = join(ROOT, 'manifests.ts');
   const lines = manifests.flatMap((manifest, index) => [

@@ -82,7 +82,10 @@ interface Selector {
   readonly matchers: readonly { readonly label: string; readonly operator: string; readonly value: string }[];
 }
 
-/** The metrics that an expression asks for, each with what it asks of its labels, and the labels that it groups by. */
+/**
+ * The metrics that an expression asks for, each with what it asks of its labels, and the labels that it
+ * groups by.
+ */
 function read(expression: string): { readonly selectors: Selector[]; readonly groupedBy: string[] } {
   const groupedBy = Array.from(
     expression.matchAll(/\b(?:by|on|ignoring|without) ?\(([^)]*)\)/g),

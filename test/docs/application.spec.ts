@@ -4,7 +4,10 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { TestApplication } from '../support/application.js';
 import { blocksIn } from './blocks.js';
 
-/** The pages that tell a reader to paste commands against the application, in the order in which they are pasted. */
+/**
+ * The pages that tell a reader to paste commands against the application, in the order in which they are
+ * pasted.
+ */
 const scripts = ['README.md', 'docs/application.md']
   .flatMap(blocksIn)
   .filter(({ language, code }) => language === 'sh' && /^(?:curl|J=|order|fault|repair)/.test(code))

@@ -5,8 +5,8 @@ import { describe, expect, it } from 'vitest';
 import { type Block, allBlocks } from './blocks.js';
 
 /**
- * Each block of TypeScript is an excerpt of code that this repository compiles, or it compiles by itself. Those of the tutorial are
- * compiled together, by its own test.
+ * Each block of TypeScript is an excerpt of code that this repository compiles, or it compiles by itself.
+ * Those of the tutorial are compiled together, by its own test.
  */
 const ROOT = join(import.meta.dirname, '../..');
 
@@ -26,7 +26,9 @@ function bare(code: string): string {
   return code.replaceAll(/\s+/g, '').replaceAll(/,(?=[)\]}])/g, '');
 }
 
-/** @returns the blocks that stand in a source file, which imports the library as a user of the package does. */
+/**
+ * @returns the blocks that stand in a source file, which imports the library as a user of the package does.
+ */
 function excerptsAmong(candidates: readonly Block[]): Block[] {
   const sources = globSync(['{src,test,samples,bench}/**/*.ts', '*.ts'], {
     cwd: ROOT,
@@ -42,7 +44,9 @@ function excerptsAmong(candidates: readonly Block[]): Block[] {
   return candidates.filter(({ code }) => sources.some((source) => source.includes(bare(code))));
 }
 
-/** @returns what the compiler has against blocks, each as a module of its own, in the words of the compiler. */
+/**
+ * @returns what the compiler has against blocks, each as a module of its own, in the words of the compiler.
+ */
 function complaintsAbout(modules: readonly Block[]): Map<string, string[]> {
   const { config } = ts.readConfigFile(join(ROOT, 'tsconfig.json'), (file) => ts.sys.readFile(file)) as {
     config: { compilerOptions: object };

@@ -5,7 +5,10 @@ import { WRITTEN } from '../../scripts/package/texts.js';
 const ROOT = join(import.meta.dirname, '../..');
 const FOLDERS = ['docs', 'deploy', 'bench', 'packages', 'samples', 'site', 'test'];
 const NOT_OURS = new Set(['node_modules', 'dist', 'build']);
-/** Generated files: the reference, the reports of the public types, and the copies that the build of the package makes. */
+/**
+ * Generated files: the reference, the reports of the public types, and the copies that the build of the
+ * package makes.
+ */
 const GENERATED = new Set([
   'site/reference',
   ...['api', ...WRITTEN].map((name) => join('packages/nestjs-dtc', name)),
@@ -29,8 +32,9 @@ function documentsIn(folder: string): string[] {
 }
 
 /**
- * @returns the file or folder that a relative link of a document leads to, by its path from the root. A link of the package
- * to a text that is copied into it leads to the original: the copies are not in the repository.
+ * @returns the file or folder that a relative link of a document leads to, by its path from the root. A link
+ * of the package to a text that is copied into it leads to the original: the copies are not in the
+ * repository.
  */
 export function targetOf(document: string, link: string): string {
   const path = join(document, '..', link);

@@ -32,7 +32,10 @@ export function optionTable(schema: Schema, columns: readonly Column[]): string 
   return table(['option', ...columns, 'meaning'], rows);
 }
 
-/** @returns a table of the variables that are read into a schema; one that may come from a file has both of its names. */
+/**
+ * @returns a table of the variables that are read into a schema; one that may come from a file has both of
+ * its names.
+ */
 export function variableTable(schema: Schema, columns: readonly Column[]): string {
   const variables = variablesOf(schema, '');
   const rows = optionsOf(schema).map((option, index) => {

@@ -1,6 +1,7 @@
 /**
- * The documents, comments and texts of this project are written in plain English: subject, verb, object; short sentences; active
- * voice. These expressions were used here once and stopped readers. Each has the words to use instead.
+ * The documents, comments and texts of this project are written in plain English: subject, verb, object;
+ * short sentences; active voice. These expressions were used here once and stopped readers. Each has the
+ * words to use instead.
  */
 export interface Idiom {
   readonly pattern: RegExp;
@@ -50,7 +51,10 @@ export function idiomsIn(text: string, idioms: readonly Idiom[] = IDIOMS): Idiom
     .toSorted((one, other) => one.line - other.line);
 }
 
-/** @returns the idioms in a document in Markdown. Names in code, such as \`anybody-presumes-abort\`, are not prose. */
+/**
+ * @returns the idioms in a document in Markdown. Names in code, such as \`anybody-presumes-abort\`, are not
+ * prose.
+ */
 export function idiomsInMarkdown(text: string): IdiomFound[] {
   const prose = text.replaceAll(/`[^`\n]+`/g, blank);
   const withoutBlocks = prose.replaceAll(/^ *(```+)[^]*?^ *\1$/gm, (block) => block.replaceAll(/\S/g, ' '));

@@ -2,7 +2,10 @@ import { spawnSync } from 'node:child_process';
 import { describe, expect, it } from 'vitest';
 import { allBlocks } from './blocks.js';
 
-/** The shells that a reader may paste a block into, each with what makes it parse as at a prompt and run nothing. */
+/**
+ * The shells that a reader may paste a block into, each with what makes it parse as at a prompt and run
+ * nothing.
+ */
 const SHELLS = [
   ['bash', ['-n']],
   ['zsh', ['-f', '-n']],

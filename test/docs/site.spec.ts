@@ -7,7 +7,10 @@ import { addressOf, anchorOf, linksOfPages, tagsAsText } from '../../site/.vitep
 import { DOCUMENTS } from './documents.js';
 
 const ROOT = join(import.meta.dirname, '../..');
-/** The pages that the site leaves out: the page of the registry, and those of tests. The first page has no entry. */
+/**
+ * The pages that the site leaves out: the page of the registry, and those of tests. The first page has no
+ * entry.
+ */
 const LEFT_OUT = /^(packages|test)\/|^site\/index\.md$/;
 
 /** @returns the HTML of a text that stands in the document with this path. */

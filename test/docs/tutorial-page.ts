@@ -39,13 +39,16 @@ export function writeFilesOfPage(folder: string): void {
   }
 }
 
-/** Each application has a log of its own, and so other ids. An id that has another form stays, and differs. */
+/**
+ * Each application has a log of its own, and so other ids. An id that has another form stays, and differs.
+ */
 function withoutIds(output: string): string {
   return output.replaceAll(/"two-banks\.[0-9a-z]{12}\.1\.\d+"/g, '"an id"');
 }
 
 /**
- * Compiles and starts what the page has made, sends its requests, and compares the answers with those of the page.
+ * Compiles and starts what the page has made, sends its requests, and compares the answers with those of the
+ * page.
  *
  * @param folder with the files and the packages.
  * @returns what the application wrote.

@@ -7,10 +7,10 @@ import { run } from '../package/commands.js';
 import { HAS_CURL, REQUESTS, SET_UP, followPage, outputOf, writeFilesOfPage } from './tutorial-page.js';
 
 /**
- * Follows docs/tutorial.md from start to end in an empty folder: what the page says to put into a file is put there, its commands
- * are run, and their output is what the page shows. Only `npm install` is another: packages are linked, for the network
- * may be away. The library is built, and finds no package but those that its manifest declares. test/package/newcomer.spec.ts
- * installs as the page says.
+ * Follows docs/tutorial.md from start to end in an empty folder: what the page says to put into a file is put
+ * there, its commands are run, and their output is what the page shows. Only `npm install` is another:
+ * packages are linked, for the network may be away. The library is built, and finds no package but those that
+ * its manifest declares. test/package/newcomer.spec.ts installs as the page says.
  */
 const ROOT = join(import.meta.dirname, '../..');
 const LIBRARY = join(ROOT, 'packages/nestjs-dtc');
@@ -53,7 +53,10 @@ describe('the tutorial', () => {
     symlinkSync(join(ROOT, 'node_modules', name), path, 'dir');
   }
 
-  /** Puts the library where it is found as a package, and not as a link: Node then looks for its imports beside it. */
+  /**
+   * Puts the library where it is found as a package, and not as a link: Node then looks for its imports
+   * beside it.
+   */
   function buildLibrary(target: string): void {
     mkdirSync(target, { recursive: true });
     cpSync(join(LIBRARY, 'package.json'), join(target, 'package.json'));

@@ -6,7 +6,10 @@ const postgres = inPostgres();
 
 const ORDERS = 200;
 
-/** The machine may be busy with other work, so these tests do not measure speed. They try orders that conflict. */
+/**
+ * The machine may be busy with other work, so these tests do not measure speed. They try orders that
+ * conflict.
+ */
 const PATIENCE = {
   DTC_TIMEOUT_MS: '40000',
   DTC_PREPARE_TIMEOUT_MS: '20000',

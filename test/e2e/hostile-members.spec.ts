@@ -267,7 +267,8 @@ describe('A call between members', () => {
       expect(found.body['detail']).toMatch(new RegExp(problem));
       expect(listed.body.unanswered).toContainEqual(expect.objectContaining({ epoch: forged.epoch }));
       expect(outcome).toMatchObject({ status: 'elsewhere', owner: forged.epoch });
-      // Each question was one call, and no answer has led to a call of another. The list asks the mistaken member.
+      // Each question was one call, and no answer has led to a call of another. The list asks the mistaken
+      // member.
       expect(forged.calls.length).toBe(before + 3);
       expect(one.calls.length).toBe(callsOfOne + 1);
       // Room for three answers, and for the bytes on the way between them.

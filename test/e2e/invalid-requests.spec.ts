@@ -23,7 +23,9 @@ describe.each(storages)(
 
     afterAll(() => application.close());
 
-    /** @returns the status and the code of an answer that is a problem in every respect, and changed nothing. */
+    /**
+     * @returns the status and the code of an answer that is a problem in every respect, and changed nothing.
+     */
     async function problemIn({ status, headers, body }: Response): Promise<[number, string]> {
       expect(await application.holdings()).toEqual(before);
       expect((await application.get('/transactions')).body).toMatchObject({

@@ -66,7 +66,10 @@ describe('The process without a reader of its log lines', () => {
   }
 
   const full = (): number => open('/dev/full', 'w');
-  /** Why, what happens to the process, what it is given, and whether lines are dropped before a buffer is full. */
+  /**
+   * Why, what happens to the process, what it is given, and whether lines are dropped before a buffer is
+   * full.
+   */
   const cases: [string, (child: ChildProcess) => void, () => StdioOptions, boolean][] = [
     ['because the disk is full', () => {}, () => ['ignore', full(), 'pipe'], true],
     ['because the disk is full, that of errors too', () => {}, () => ['ignore', full(), full()], true],

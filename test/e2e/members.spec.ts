@@ -38,7 +38,10 @@ interface Trail {
 const REASON = { reason: 'the bank is back' };
 const epochOf = ({ app }: HttpMember): number => app.get(CoordinatorStatus).view().epoch;
 
-/** Runs a transaction whose branches at the bank stall after the decision, for as long as the bank has this script. */
+/**
+ * Runs a transaction whose branches at the bank stall after the decision, for as long as the bank has this
+ * script.
+ */
 async function stalledAt(member: HttpMember): Promise<string> {
   member.bank.script = { commit: 'throw' };
   const { transactionId } = await member.transactions.run({

@@ -50,7 +50,10 @@ function run(program: string, folder: string, environment: NodeJS.ProcessEnv = {
   return { child, ended };
 }
 
-/** Ctrl+C at a terminal, or another signal of it: it reaches the program and all that the program has started in its group. */
+/**
+ * Ctrl+C at a terminal, or another signal of it: it reaches the program and all that the program has started
+ * in its group.
+ */
 function signalGroup({ child }: Run, signal: NodeJS.Signals = 'SIGINT'): void {
   process.kill(-child.pid!, signal);
 }
@@ -221,7 +224,8 @@ describe('The application that brings its own PostgreSQL', () => {
 
     const second = start();
     const again = await listening(second);
-    // The commit is delivered once more where the kill came before the log noted its end: until then it is pending.
+    // The commit is delivered once more where the kill came before the log noted its end: until then it is
+    // pending.
     await until('the order is settled', async () => (await again.order('key-1')).status === 201);
 
     expect(await postmaster()).toBe(pid);

@@ -37,7 +37,10 @@ function methodsOf({ calls }: ScriptedParticipant): string[] {
   return calls.map(({ method }) => method);
 }
 
-/** The record that names the branch that decides is in the log, and its member hears of that only when it is let go. */
+/**
+ * The record that names the branch that decides is in the log, and its member hears of that only when it is
+ * let go.
+ */
 function holdRecord({ log }: Member): () => void {
   const held = Promise.withResolvers<void>();
   const append = log.append.bind(log);

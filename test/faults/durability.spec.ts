@@ -25,7 +25,9 @@ describe('A coordinator with a durable log', () => {
   });
   afterEach(() => rmSync(path, { recursive: true }));
 
-  /** A run of the coordinator over the same log; stopping it is all that is left of a crash in one process. */
+  /**
+   * A run of the coordinator over the same log; stopping it is all that is left of a crash in one process.
+   */
   async function run(participants: TestCoordinatorOptions['participants']) {
     const log = new SqliteDecisionLog({ path });
     const claim = await log.open('shop');
@@ -180,7 +182,10 @@ describe('A log that takes no records', () => {
 });
 
 describe('The records of a completion in the log', () => {
-  /** A transaction over two participants that stall at their first failure, and each progress that the log was told. */
+  /**
+   * A transaction over two participants that stall at their first failure, and each progress that the log was
+   * told.
+   */
   function noting(one: ParticipantScript, other: ParticipantScript) {
     const log: DecisionLog = new ScriptedLog();
     const noted: CommitRecord[] = [];

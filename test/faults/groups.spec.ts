@@ -26,7 +26,10 @@ interface Remains {
   readonly unacknowledged: Image;
 }
 
-/** @param hears whether the coordinator hears that the record is durable: then it tells one of the two stocks to commit. */
+/**
+ * @param hears whether the coordinator hears that the record is durable: then it tells one of the two stocks
+ * to commit.
+ */
 async function crashed(hears: boolean): Promise<Remains> {
   const folder = join(path, String(++folders));
   const log = new SqliteDecisionLog({ path: folder });

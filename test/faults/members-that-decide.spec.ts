@@ -25,8 +25,8 @@ function order({ coordinator }: Member): Promise<Outcome> {
 }
 
 /**
- * The record that names the branch is in the log, but the member does not know it. It is fenced, and another one asks the
- * branch. The first finds out what the log holds when it has gone on with a new epoch.
+ * The record that names the branch is in the log, but the member does not know it. It is fenced, and another
+ * one asks the branch. The first finds out what the log holds when it has gone on with a new epoch.
  *
  * @param before is called when the member is fenced and does not know it yet.
  */

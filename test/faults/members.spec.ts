@@ -836,7 +836,8 @@ describe('A decision that a member has delivered for another one', () => {
     await settled();
     await cluster.advance(50);
     dead.kill();
-    // The note comes too late: the epoch in which it is written is fenced, and the next one does not own the record yet.
+    // The note comes too late: the epoch in which it is written is fenced, and the next one does not own the
+    // record yet.
     Object.assign(log, {
       end: async () => {
         living.coordinator.runtime.log.lose();

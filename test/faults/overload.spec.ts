@@ -425,7 +425,8 @@ describe('A database server with a limit', () => {
 });
 
 describe('A server whose connections are busy', () => {
-  // Two participants with a connection each: four branches are at work for each of them, and so four transactions.
+  // Two participants with a connection each: four branches are at work for each of them, and so four
+  // transactions.
   const few = { preparedTransactions: 100, workConnections: 1 };
   const hangs: Behaviour[] = ['hang', 'hang', 'hang', 'hang'];
   const withMemory = { branches: [...branches, branch('memory', 3)] };

@@ -16,7 +16,9 @@ import { RestartableLog } from './restartable-log.js';
 const SAFETY_MS = 100;
 const PAYLOAD = { sku: 'lamp', quantity: 3 };
 
-/** A database that outlives the coordinator. While it is broken it reports ends that are not true, or nothing. */
+/**
+ * A database that outlives the coordinator. While it is broken it reports ends that are not true, or nothing.
+ */
 class Warehouse implements TransactionParticipant {
   readonly prepared = new Map<string, PreparedBranch>();
   readonly told: string[] = [];

@@ -49,7 +49,9 @@ export class Actor implements TransactionParticipant {
     return this.called('rollback', branch);
   }
 
-  /** @returns the latest unanswered call of a method, or that of a certain attempt; it counts as answered now. */
+  /**
+   * @returns the latest unanswered call of a method, or that of a certain attempt; it counts as answered now.
+   */
   take(method: Method, attempt: number | undefined): PromiseWithResolvers<never> {
     const index = this.calls.findLastIndex(
       (call) => call.method === method && (attempt === undefined || call.attempt === attempt),

@@ -110,7 +110,10 @@ const PATHS = [
   '/participants/../x',
 ];
 
-/** A coordinator that is out of its mind, or another process with its token. The same seed sends the same messages. */
+/**
+ * A coordinator that is out of its mind, or another process with its token. The same seed sends the same
+ * messages.
+ */
 class HostileCoordinator {
   constructor(private readonly random: Random) {}
 

@@ -44,7 +44,10 @@ function lines(calls: readonly Call[], line: (call: Call, id: number) => unknown
 interface Trick {
   /** How often it is played, beside the others. */
   readonly weight: number;
-  /** Whether the answers have a yes that counts: of the documented form, the first one of its call, and in time. */
+  /**
+   * Whether the answers have a yes that counts: of the documented form, the first one of its call, and in
+   * time.
+   */
   readonly isYes?: true;
   /** Whether it costs the coordinator the time-out of the call, so that it is used for votes only. */
   readonly isSlow?: true;
@@ -235,7 +238,10 @@ function drip(socket: Socket, calls: readonly Call[]): void {
   timer.unref();
 }
 
-/** A host of participants that answers a coordinator with all that it can think of. The same seed plays the same tricks. */
+/**
+ * A host of participants that answers a coordinator with all that it can think of. The same seed plays the
+ * same tricks.
+ */
 export class HostileHost {
   /** The transactions for which it has said a yes that counts. */
   readonly yes = new Set<string>();
@@ -297,7 +303,8 @@ export class HostileHost {
   private answer(socket: Socket, calls: readonly Call[]): void {
     const votes = calls.filter(({ method }) => method === 'prepare' || method === 'commitOnePhase');
     const isVote = votes.length > 0;
-    // Decisions are delivered until they are acknowledged: one in two is, so that the next transaction can come.
+    // Decisions are delivered until they are acknowledged: one in two is, so that the next transaction can
+    // come.
     if (this.isTired || (!isVote && this.random.chance(0.5))) {
       for (const { transactionId } of votes) this.yes.add(transactionId!);
       socket.write(response(yes(calls)));

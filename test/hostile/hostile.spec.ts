@@ -46,7 +46,9 @@ async function get(path: string): Promise<Record<string, unknown>> {
   return (await response.json()) as Record<string, unknown>;
 }
 
-/** All that an order, or an operator, could change; but for what the load changes, which is counted by itself. */
+/**
+ * All that an order, or an operator, could change; but for what the load changes, which is counted by itself.
+ */
 async function everything(): Promise<unknown> {
   const [coordinator, participants, audit] = await Promise.all([
     get('/coordinator'),

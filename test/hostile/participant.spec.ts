@@ -90,7 +90,9 @@ describe(`A coordinator with a hostile participant (seed ${SEED})`, () => {
     Logger.overrideLogger(false);
   });
 
-  /** The records of the log are checked and dropped, so that they do not count as memory of the coordinator. */
+  /**
+   * The records of the log are checked and dropped, so that they do not count as memory of the coordinator.
+   */
   function readLog(): void {
     controls += log.entries.splice(0).filter(({ message }) => CONTROL.test(String(message))).length;
   }

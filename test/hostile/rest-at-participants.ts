@@ -84,8 +84,8 @@ interface Known {
 }
 
 /**
- * Participants over REST-AT that answer with all that they can think of. It writes down who has said yes, and whether a commit came
- * without that.
+ * Participants over REST-AT that answer with all that they can think of. It writes down who has said yes, and
+ * whether a commit came without that.
  */
 export class HostileParticipants {
   /** How many requests were answered with a trick. */

@@ -155,7 +155,9 @@ class HostileRestAtClient {
   }
 }
 
-/** As the programs of this repository do: a request that no route takes is answered with a problem as well. */
+/**
+ * As the programs of this repository do: a request that no route takes is answered with a problem as well.
+ */
 const createApplication: Platform = (module) => {
   const app = module.createNestApplication(createHttpAdapter(), APPLICATION_OPTIONS);
   return app.useGlobalFilters(new ProblemFilter(app.get(HttpAdapterHost)));

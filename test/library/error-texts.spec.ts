@@ -36,7 +36,10 @@ const VALUES: Readonly<Record<string, readonly unknown[]>> = {
   OutboxNotFoundError: ['letters', ['orders']],
 };
 
-/** Their text comes from outside: a field and its problem, the reason of a refusal, or what a participant says. */
+/**
+ * Their text comes from outside: a field and its problem, the reason of a refusal, or what a participant
+ * says.
+ */
 const TEXTS_FROM_OUTSIDE = new Set([
   'CoordinatorError',
   'HeuristicError',

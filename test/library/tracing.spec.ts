@@ -840,7 +840,10 @@ describe('a transaction of an earlier run', () => {
     });
   });
 
-  /** @returns the record of a decision that a run has left behind, and the span that its transaction had there. */
+  /**
+   * @returns the record of a decision that a run has left behind, and the span that its transaction had
+   * there.
+   */
   async function leftBehind(traceState?: TraceState): Promise<{ record: CommitRecord; own: SpanContext }> {
     const records: CommitRecord[] = [];
     const log = new ScriptedLog({});

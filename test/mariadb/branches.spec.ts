@@ -241,7 +241,8 @@ describe.runIf(hasMariaDb())('A branch in MariaDB', () => {
       });
       await manager.purgeGuardTable();
       await manager.commit(again(branch));
-      // The pass that deletes what the first one has seen. It is a pass of the manager itself, or one of these.
+      // The pass that deletes what the first one has seen. It is a pass of the manager itself, or one of
+      // these.
       await until('the earlier row is deleted', async () => {
         await manager.purgeGuardTable();
         return (await endOf(bench.database, gidOf(before))) === undefined;

@@ -25,7 +25,9 @@ import {
   type WorldOptions,
 } from './world.js';
 
-/** A restored transaction only waits for acknowledgements: of all effects the core may ask for its end alone. */
+/**
+ * A restored transaction only waits for acknowledgements: of all effects the core may ask for its end alone.
+ */
 class AdopterEffects implements ProtocolEffects<ProtocolTransaction> {
   hasEnded = false;
 
@@ -108,7 +110,9 @@ function takeOver({ name, of }: Named, { defect }: WorldOptions): Step<World>[] 
   ];
 }
 
-/** A shared log: a member fences, then reads; and any member answers a caller, from memory or from the log. */
+/**
+ * A shared log: a member fences, then reads; and any member answers a caller, from memory or from the log.
+ */
 function takeOverShared({ name, of }: Named, { defect }: WorldOptions): Step<World>[] {
   const steps: Step<World>[] = [
     {
@@ -180,7 +184,10 @@ function inquiryOfNonOwner(p: number, { name, of }: Named, { defect }: WorldOpti
   };
 }
 
-/** Any member may answer from the log: abort only where the epoch is fenced, and neither a record nor an outcome is kept. */
+/**
+ * Any member may answer from the log: abort only where the epoch is fenced, and neither a record nor an
+ * outcome is kept.
+ */
 function inquiryOfAny(p: number, { name }: Named, { defect }: WorldOptions): Step<World> {
   return {
     name: `participant ${p} inquires of ${name}, which reads the log`,

@@ -26,7 +26,10 @@ export const CONFIGURATIONS: readonly Configuration[] = [
   { participants: 2, guarded: false, shared: true, states: 196_749 },
 ];
 
-/** The largest worlds take longer than all others together: `npm run test:model` searches them too, and `test:ci` with it. */
+/**
+ * The largest worlds take longer than all others together: `npm run test:model` searches them too, and
+ * `test:ci` with it.
+ */
 export const CONFIGURATIONS_IN_TESTS = CONFIGURATIONS.filter(({ participants, shared }) =>
   shared ? participants < 2 : participants < 3,
 );

@@ -175,7 +175,9 @@ export function firstCoordinatorFaults(): Step<World>[] {
   ];
 }
 
-/** M2: an error of the log proves nothing. Only the holder of the claim may read, and find the record absent. */
+/**
+ * M2: an error of the log proves nothing. Only the holder of the claim may read, and find the record absent.
+ */
 function inquire(w: World, e: FirstEffects): void {
   const { defect } = w.options;
   if (defect === 'an error of the log is taken for abort') {

@@ -11,16 +11,16 @@ import {
 import type { World } from './world.js';
 
 /**
- * Takes from the network every message whose delivery, now or ever after, could change nothing. Two states that differ
- * by such messages alone behave alike, so the search may take them for one. Message by message:
+ * Takes from the network every message whose delivery, now or ever after, could change nothing. Two states
+ * that differ by such messages alone behave alike, so the search may take them for one. Message by message:
  *
  * - a vote of a branch that is not awaited: no branch is ever awaited again;
- * - an acknowledgement of a branch that is not open, or of an overtaken round: when a branch is opened again, by a late
- *   answer or by a recovery, its completion is sent again and acknowledged again;
- * - a rollback whose acknowledgement is not awaited becomes a stray one, whichever coordinator sent it, and a stray one is forgotten
- *   when the participant holds nothing and never will;
- * - a rollback, a commit or a prepare that its participant would, in every case, answer as it did before, when
- *   that answer is still on the network or is not awaited;
+ * - an acknowledgement of a branch that is not open, or of an overtaken round: when a branch is opened again,
+ *   by a late answer or by a recovery, its completion is sent again and acknowledged again;
+ * - a rollback whose acknowledgement is not awaited becomes a stray one, whichever coordinator sent it, and a
+ *   stray one is forgotten when the participant holds nothing and never will;
+ * - a rollback, a commit or a prepare that its participant would, in every case, answer as it did before,
+ *   when that answer is still on the network or is not awaited;
  * - a one-phase request that would be answered in the same way, and its answer when it is not awaited;
  * - an append that the log will refuse, and an end of what has ended.
  *

@@ -1,8 +1,9 @@
 import { NO_STATE } from './state-table.js';
 
 /**
- * The steps that a search may count on once nothing fails any more, and the question whether from every state some of
- * them lead to a decided one (AG EF in the words of temporal logic). States come in the order of their numbers.
+ * The steps that a search may count on once nothing fails any more, and the question whether from every state
+ * some of them lead to a decided one (AG EF in the words of temporal logic). States come in the order of
+ * their numbers.
  */
 export class Healing {
   private targets = new Int32Array(1 << 12);
@@ -41,8 +42,8 @@ export class Healing {
   }
 
   /**
-   * Goes through the states again and again, backwards since most steps lead forwards, until no more of them are found
-   * to lead to a decided one.
+   * Goes through the states again and again, backwards since most steps lead forwards, until no more of them
+   * are found to lead to a decided one.
    *
    * @returns the first that does not, or {@link NO_STATE}.
    */

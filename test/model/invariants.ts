@@ -12,8 +12,9 @@ import { Violation } from './search.js';
 import type { World } from './world.js';
 
 /**
- * What holds in every state. AC1 to AC3 are the conditions of atomic commitment: Bernstein, Hadzilacos and Goodman,
- * "Concurrency Control and Recovery in Database Systems", section 7.3. AC2 also holds step by step: see world-model.ts.
+ * What holds in every state. AC1 to AC3 are the conditions of atomic commitment: Bernstein, Hadzilacos and
+ * Goodman, "Concurrency Control and Recovery in Database Systems", section 7.3. AC2 also holds step by step:
+ * see world-model.ts.
  */
 export function checkWorld(w: World): void {
   const { first, all, prepared, readOnly, refused, committed, rolledBack, told, asked } = w;

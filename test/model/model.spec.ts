@@ -33,7 +33,8 @@ function keyOf(model: Model<World>, w: World): string {
 
 /** @returns what the search has to keep of a world: all that a rule reads. */
 function comparable(w: World): unknown {
-  // Who caused an abort is told to people, and read by no rule; nor is who had voted, of a restored transaction.
+  // Who caused an abort is told to people, and read by no rule; nor is who had voted, of a restored
+  // transaction.
   const { cause: _cause, causeBranch: _causeBranch, ...first } = w.first;
   return [
     Object.entries(w).filter(([name]) => name !== 'first' && name !== 'adopters'),

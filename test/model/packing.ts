@@ -133,8 +133,8 @@ export function unpackWorld(words: Int32Array, at: number, w: World): void {
 }
 
 /**
- * Its branches have been stalled since it was restored, and one that has acknowledged owes nothing any more. One object stands
- * for the adopter in every world, and a transaction is restored as a new one.
+ * Its branches have been stalled since it was restored, and one that has acknowledged owes nothing any more.
+ * One object stands for the adopter in every world, and a transaction is restored as a new one.
  */
 function unpackAdopter(adopter: Adopter, mode: number, size: number, open: BranchSet): void {
   adopter.mode = mode;

@@ -15,8 +15,9 @@ import {
 } from './spin.js';
 
 /**
- * The whole proof: the search over the real protocol core and Spin over its model, beside each other, and what each must find wrong
- * with the mutants. The last line is the sum of it; the exit code is 1 when anything is not as it must be.
+ * The whole proof: the search over the real protocol core and Spin over its model, beside each other, and
+ * what each must find wrong with the mutants. The last line is the sum of it; the exit code is 1 when
+ * anything is not as it must be.
  */
 const findings = new Findings();
 const sum = { spinStates: 0, mutants: 0 };

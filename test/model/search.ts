@@ -137,8 +137,9 @@ class Search<State> {
   }
 
   /**
-   * Walks from the initial state to a state that was found, and on. Each state found stands for others as well,
-   * so the walk looks in each place for the step that leads to the next or to one alike: that keeps the names.
+   * Walks from the initial state to a state that was found, and on. Each state found stands for others as
+   * well, so the walk looks in each place for the step that leads to the next or to one alike: that keeps the
+   * names.
    */
   private pathTo(target: number, last?: Step<State>): string[] {
     const { model, table } = this;

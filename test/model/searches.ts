@@ -17,8 +17,8 @@ import { twoPhase } from './two-phase.js';
 import { worldModel } from './world-model.js';
 
 /**
- * The part of the proof that searches, in a process of its own, which `run.ts` starts beside Spin: each takes one core. It tells its
- * parent what it has found.
+ * The part of the proof that searches, in a process of its own, which `run.ts` starts beside Spin: each takes
+ * one core. It tells its parent what it has found.
  */
 export interface Searched {
   readonly states: number;

@@ -14,7 +14,9 @@ const SPIN_LIMIT_MS = 300_000;
 /** One in so many of the defects is tried here; `npm run test:model` tries all. */
 const ONE_IN = 5;
 
-/** Every smaller world is a part of the largest one of its kind; `npm run test:model` checks each by itself. */
+/**
+ * Every smaller world is a part of the largest one of its kind; `npm run test:model` checks each by itself.
+ */
 const LARGEST = CONFIGURATIONS_IN_TESTS.filter(
   ({ participants, guarded, shared }) =>
     !CONFIGURATIONS_IN_TESTS.some(

@@ -91,7 +91,12 @@ export function checkWithSpin({ participants, guarded, shared, mutant }: SpinOpt
   return check(MODEL, settings, mutant === undefined && participants > 2 ? '-O1' : '-O0');
 }
 
-/** The same for a transaction with a last resource. @param mutant one of {@link LAST_RESOURCE_MUTANTS}. @default none */
+/**
+ * The same for a transaction with a last resource.
+ *
+ * @param mutant one of {@link LAST_RESOURCE_MUTANTS}.
+ * @default none
+ */
 export function checkLastResource(mutant?: string): Promise<SpinResult> {
   return check(LAST_RESOURCE_MODEL, mutant === undefined ? [] : [`-DM_${mutant}`], '-O0');
 }
@@ -130,7 +135,10 @@ function readReport(report: string): SpinResult {
 /** The mutants that are wrong only where members share the log. */
 const SHARED_ONLY: ReadonlySet<string> = new Set(['TRUSTS_LEASE', 'OUTCOME_FORGOTTEN']);
 
-/** @returns the assertion that the model violates when it has the defect, with participants that keep rule 6 or without. */
+/**
+ * @returns the assertion that the model violates when it has the defect, with participants that keep rule 6
+ * or without.
+ */
 export async function refutationOf(mutant: string): Promise<string | undefined> {
   const world = { participants: 2, shared: SHARED_ONLY.has(mutant), mutant };
   const { error } = await checkWithSpin({ ...world, guarded: true });

@@ -2,8 +2,9 @@
 export const NO_STATE = -1;
 
 /**
- * The states that a search has found, numbered in the order of their discovery. A state is a few 32-bit words; all of
- * them lie in one typed array behind one hash table with open addressing, since millions of objects would not fit.
+ * The states that a search has found, numbered in the order of their discovery. A state is a few 32-bit
+ * words; all of them lie in one typed array behind one hash table with open addressing, since millions of
+ * objects would not fit.
  */
 export class StateTable {
   /** How many states there are. */

@@ -21,8 +21,9 @@ export interface TwoPhaseState {
 }
 
 /**
- * Two-phase commit as in the TLA+ module TwoPhase of Gray and Lamport, "Consensus on Transaction Commit", appendix A.
- * The numbers of its states are known (288 for 3 resource managers, 50,816 for 6), so it calibrates the search.
+ * Two-phase commit as in the TLA+ module TwoPhase of Gray and Lamport, "Consensus on Transaction Commit",
+ * appendix A. The numbers of its states are known (288 for 3 resource managers, 50,816 for 6), so it
+ * calibrates the search.
  */
 export function twoPhase(size: number): Model<TwoPhaseState> {
   const all = (1 << size) - 1;

@@ -14,7 +14,10 @@ import { type Model, type Step, Violation } from './search.js';
 import { canonicaliseWorld, packWorld, unpackWorld } from './packing.js';
 import { World, type WorldOptions } from './world.js';
 
-/** The world as the search sees it: each step is one of the steps listed, and then whatever is of no use is forgotten. */
+/**
+ * The world as the search sees it: each step is one of the steps listed, and then whatever is of no use is
+ * forgotten.
+ */
 export function worldModel(options: WorldOptions): Model<World> {
   const { participants, guarded, faults = true, forgetting = true } = options;
   const indexes = Array.from({ length: participants }, (_, index) => index);

@@ -18,19 +18,23 @@ export interface WorldOptions {
   /** The most participants, 0 to 3. Fewer take part where fewer are enlisted. */
   readonly participants: number;
   /**
-   * Whether participants are guarded: they remember a rollback and refuse a later prepare, so that prepares may be
-   * repeated. Without the guard a prepare is delivered at most once, as a call in the same process is.
+   * Whether participants are guarded: they remember a rollback and refuse a later prepare, so that prepares
+   * may be repeated. Without the guard a prepare is delivered at most once, as a call in the same process is.
    */
   readonly guarded: boolean;
   /**
-   * Whether the log is shared by three members. Then each of the other two may take over, also from one another, it reads the
-   * log in a step of its own after its fence, the log keeps outcomes, and any member answers. Without it one other coordinator
-   * takes over, which claims and reads in one step. @default false
+   * Whether the log is shared by three members. Then each of the other two may take over, also from one
+   * another, it reads the log in a step of its own after its fence, the log keeps outcomes, and any member
+   * answers. Without it one other coordinator takes over, which claims and reads in one step. @default false
    */
   readonly shared?: boolean;
   /** Whether anything fails, refuses or is called off. @default true */
   readonly faults?: boolean;
-  /** Whether messages of no use are forgotten; without it the states are the same, and many more. @default true */
+  /**
+   * Whether messages of no use are forgotten; without it the states are the same, and many more.
+   *
+   * @default true
+   */
   readonly forgetting?: boolean;
   /** What is wrong on purpose. @default nothing */
   readonly defect?: Defect;
@@ -69,9 +73,10 @@ export class Adopter {
 }
 
 /**
- * One transaction and all that takes part in it: two coordinators, or three, their log, the participants, and the messages on
- * the network. Every set of participants is a {@link BranchSet}. A message stays on the network once it is sent: never
- * to be delivered is its loss, to be delivered again its repetition, and any may be delivered before any other.
+ * One transaction and all that takes part in it: two coordinators, or three, their log, the participants, and
+ * the messages on the network. Every set of participants is a {@link BranchSet}. A message stays on the
+ * network once it is sent: never to be delivered is its loss, to be delivered again its repetition, and any
+ * may be delivered before any other.
  */
 export class World {
   /** The coordinator that began the transaction, in epoch 1: the state of the real protocol core. */
@@ -137,7 +142,10 @@ export class World {
     return this.recorded && !this.ended;
   }
 
-  /** Whether the append on its way would succeed: the log takes a record of the claim it knows, and only one (M1). */
+  /**
+   * Whether the append on its way would succeed: the log takes a record of the claim it knows, and only one
+   * (M1).
+   */
   get willRecord(): boolean {
     const { defect } = this.options;
     const isOfThisClaim =
@@ -157,7 +165,10 @@ export class World {
     return this.adopters.reduce((open, adopter) => open | adopter.open, NO_BRANCHES);
   }
 
-  /** Whether a reader of the log hears that the transaction is committed: a shared log keeps that after the end. */
+  /**
+   * Whether a reader of the log hears that the transaction is committed: a shared log keeps that after the
+   * end.
+   */
   get hasOutcome(): boolean {
     const { shared, defect } = this.options;
     const isKept = shared === true && defect !== 'the log forgets the outcome at the end';

@@ -10,7 +10,10 @@ const MINUTE_MS = 60_000;
 /** Within this time a newcomer has a transaction that commits. */
 const TEN_MINUTES_MS = 10 * MINUTE_MS;
 
-/** Each command of the tutorial, by the letter, with the library as it is published. Until it is, its tarball stands for its name. */
+/**
+ * Each command of the tutorial, by the letter, with the library as it is published. Until it is, its tarball
+ * stands for its name.
+ */
 describe.runIf(HAS_CURL)('a newcomer', () => {
   let workshop: string;
   let tarball: string;

@@ -1,6 +1,7 @@
 /**
- * Loaded before a program, it lets the modules of a folder import only the packages that are named: what a package
- * manager guarantees to be there. Environment: `FOLDER`, a file: URL, and `DECLARED`, a JSON list of names.
+ * Loaded before a program, it lets the modules of a folder import only the packages that are named: what a
+ * package manager guarantees to be there. Environment: `FOLDER`, a file: URL, and `DECLARED`, a JSON list of
+ * names.
  */
 import { registerHooks } from 'node:module';
 

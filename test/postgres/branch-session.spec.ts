@@ -343,7 +343,9 @@ describe('a change that work repeats', () => {
     let manager: PostgresResourceManager;
     let sent: MockInstance;
 
-    /** @returns the texts that were sent to the server since, of queries and of objects that are sent as one. */
+    /**
+     * @returns the texts that were sent to the server since, of queries and of objects that are sent as one.
+     */
     const texts = (): string[] =>
       sent.mock.calls.map(([query]) =>
         typeof query === 'string' ? query : (query as { text: string }).text,

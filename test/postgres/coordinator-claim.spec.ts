@@ -347,7 +347,8 @@ describe('Two applications of one name on the same databases', () => {
         orphanSafetyMs: 1,
         recoveryIntervalMs: 20,
         shutdownGraceMs: 200,
-        // One holds its vote back until another application has tried to start, which may take long on a busy machine.
+        // One holds its vote back until another application has tried to start, which may take long on a busy
+        // machine.
         timeoutMs: 60_000,
         prepareTimeoutMs: 60_000,
       },

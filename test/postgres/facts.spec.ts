@@ -17,7 +17,9 @@ import { standby } from '../support/postgres/standby.js';
 import { TcpProxy } from '../support/tcp-proxy.js';
 import { claimOf, idOf, runOf } from '../support/identity.js';
 
-/** What real PostgreSQL does in two-phase commit, fact by fact, and that the resource manager lives with it. */
+/**
+ * What real PostgreSQL does in two-phase commit, fact by fact, and that the resource manager lives with it.
+ */
 const SLOTS = 100;
 
 let server: PostgresServer;

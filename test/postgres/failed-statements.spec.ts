@@ -143,12 +143,15 @@ describe.each(LEVELS)('work that goes on after an error, %s', (level) => {
   );
 });
 
-/** The message that ends the answer to a statement that has failed: its type, its length, and the state of the transaction. */
+/**
+ * The message that ends the answer to a statement that has failed: its type, its length, and the state of the
+ * transaction.
+ */
 const STATE = Buffer.from([0x5a, 0, 0, 0, 5, 0x45]);
 
 /**
- * Hands on the next error without the state of the transaction, which the server sends behind it and which comes after a
- * while.
+ * Hands on the next error without the state of the transaction, which the server sends behind it and which
+ * comes after a while.
  *
  * @returns when that is done.
  */

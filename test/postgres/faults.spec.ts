@@ -394,7 +394,10 @@ describe('a transfer between two databases', () => {
   });
 });
 
-/** Runs a transfer with a third participant that holds its vote back until the right is prepared and the test is done. */
+/**
+ * Runs a transfer with a third participant that holds its vote back until the right is prepared and the test
+ * is done.
+ */
 async function transferAndMeanwhile(action: () => Promise<void>): Promise<Outcome> {
   const gate = banks.application.get(Gate);
   const held = new Promise<void>((resolve, reject) => {

@@ -297,7 +297,10 @@ describe('while sessions of work cannot be ended', () => {
     for (const pid of stopped.splice(0)) resume(pid);
   });
 
-  /** Gives up one session for each connection that the pool for work has; none of them hears that it is to end. */
+  /**
+   * Gives up one session for each connection that the pool for work has; none of them hears that it is to
+   * end.
+   */
   async function giveUpAll(manager: PostgresResourceManager): Promise<void> {
     for (const account of ACCOUNTS.slice(0, WORK_CONNECTIONS)) {
       const branch = someBranch();

@@ -135,7 +135,8 @@ describe('transactions at two grouped participants', () => {
   });
 
   it('are not refused behind work that was undone, and has another effect when it runs again', async () => {
-    // The one that is to be refused waits for the test first, and the one before it keeps the row for so long.
+    // The one that is to be refused waits for the test first, and the one before it keeps the row for so
+    // long.
     await databases[0].query(`
       CREATE FUNCTION waits() RETURNS trigger LANGUAGE plpgsql AS
         $$ BEGIN PERFORM pg_advisory_xact_lock(7); RETURN NEW; END $$;
@@ -158,7 +159,8 @@ describe('transactions at two grouped participants', () => {
       const deposit = other!.query("UPDATE accounts SET balance = 1000 WHERE name = 'ann' AND balance = 100");
       await until('the other transaction waits for the first', waits('transactionid'));
       await gate!.query('SELECT pg_advisory_unlock(7)');
-      // It gets the row before the first member runs again, or on a busy machine only when the group has ended.
+      // It gets the row before the first member runs again, or on a busy machine only when the group has
+      // ended.
       const isBetween = (await deposit).rowCount === 1;
       const last = isBetween ? 'committed' : 'aborted';
       expect((await started).map(({ status }) => status)).toEqual(['committed', 'committed', last]);

@@ -152,10 +152,11 @@ describe('a batch that writes the rows that a prepared branch has read, and read
 });
 
 /**
- * The reader sees what another transaction has committed, and does not see what the writer commits later, which has not seen
- * that other transaction. No order of the three gives this.
+ * The reader sees what another transaction has committed, and does not see what the writer commits later,
+ * which has not seen that other transaction. No order of the three gives this.
  *
- * Source: Fekete, O'Neil, O'Neil, "A read-only transaction anomaly under snapshot isolation", SIGMOD Record 33 (2004).
+ * Source: Fekete, O'Neil, O'Neil, "A read-only transaction anomaly under snapshot isolation", SIGMOD Record
+ * 33 (2004).
  */
 describe.each(FORMS)('a read-only vote between two writers, with %s', (form) => {
   async function earn(manager: PostgresResourceManager): Promise<void> {

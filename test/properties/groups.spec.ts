@@ -46,7 +46,10 @@ const fault: fc.Arbitrary<Fault> = fc.record({
   isAfter: fc.boolean(),
 });
 
-/** How the stocks work: whether they go on behind a refused member, and whether they can change what is open of a group. */
+/**
+ * How the stocks work: whether they go on behind a refused member, and whether they can change what is open
+ * of a group.
+ */
 interface Habits {
   readonly goesOn: boolean;
   readonly reruns: boolean;
@@ -151,8 +154,8 @@ function after(contents: Contents, given: Given): Contents {
 }
 
 /**
- * Whether there is an order in which the committed transactions can have run one after the other, and each refused one had
- * a moment in it at which it could not have what it wanted.
+ * Whether there is an order in which the committed transactions can have run one after the other, and each
+ * refused one had a moment in it at which it could not have what it wanted.
  */
 function isSerial(committed: readonly Given[], refused: readonly Given[], contents: Contents): boolean {
   const left = refused.filter((each) => suffices(contents, each));

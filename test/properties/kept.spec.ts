@@ -156,7 +156,10 @@ describe('The parts of an answer that a guard keeps', () => {
   });
 });
 
-/** Objects that user code attaches to a transaction, which must be collectable once it has ended and no other code holds them. */
+/**
+ * Objects that user code attaches to a transaction, which must be collectable once it has ended and no other
+ * code holds them.
+ */
 const HUNG: Record<string, (held: object) => Promise<unknown>> = {
   'an error told to the holder of a handle': async (held) => {
     const { transactions } = coordinatorWith({

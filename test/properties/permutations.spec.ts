@@ -119,7 +119,8 @@ async function check({ behaviours, arrivals }: Case): Promise<'committed' | 'abo
       // A refusal is proven and a read-only branch holds nothing: never contacted again.
       expect(calls).toEqual(holdsNothing ? ['prepare', 'answer'] : ['prepare', 'answer', 'rollback']);
     } else {
-      // Rolled back while it prepared; and again after its late answer, unless that proves that it holds nothing.
+      // Rolled back while it prepared; and again after its late answer, unless that proves that it holds
+      // nothing.
       const late = ['prepare', 'rollback', 'answer'];
       expect(calls).toEqual(holdsNothing ? late : [...late, 'rollback']);
     }

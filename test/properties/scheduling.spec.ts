@@ -140,7 +140,8 @@ describe('The asynchronous code under every order of messages and timers', () =>
       for (const remote of remotes) {
         const ledger = remote.ledgerOf(transactionId);
         if (isCommit) {
-          // AC3: every participant voted for it. AC1, AC2: every participant has done it, once, and never the opposite.
+          // AC3: every participant voted for it. AC1, AC2: every participant has done it, once, and never the
+          // opposite.
           expect(['commit', 'read-only']).toContain(ledger.vote);
           expect(ledger).toMatchObject({ held: 0, committed: ledger.vote === 'commit' ? 1 : 0, undone: 0 });
         } else {

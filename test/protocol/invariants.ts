@@ -28,9 +28,9 @@ import {
 } from '../../src/coordinator/protocol/transaction.js';
 
 /**
- * A driver that holds every effect, and every state that a step leads to, against what must never happen. AC1 to AC3
- * are the conditions of atomic commitment: Bernstein, Hadzilacos and Goodman, "Concurrency Control and Recovery in
- * Database Systems", section 7.3.
+ * A driver that holds every effect, and every state that a step leads to, against what must never happen. AC1
+ * to AC3 are the conditions of atomic commitment: Bernstein, Hadzilacos and Goodman, "Concurrency Control and
+ * Recovery in Database Systems", section 7.3.
  */
 export class InvariantChecker implements ProtocolEffects<ProtocolTransaction> {
   private tells = 0;

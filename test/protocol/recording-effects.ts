@@ -88,7 +88,10 @@ export function activeWithLast(size: number): ProtocolTransaction {
   return transaction;
 }
 
-/** @returns a transaction whose branches have all been asked to prepare. The record does not have these effects. */
+/**
+ * @returns a transaction whose branches have all been asked to prepare. The record does not have these
+ * effects.
+ */
 export function preparingWith(size: number, effects: RecordingEffects): ProtocolTransaction {
   const transaction = activeWith(size);
   requestCommit(transaction, LOG_DECIDES, effects);

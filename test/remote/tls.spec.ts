@@ -123,7 +123,8 @@ const fromHost: Hop = async (url, tls) => {
 };
 
 const fromCaller: Hop = async (url, tls) => {
-  // It tries again until it gives up. A busy machine may need longer for its first try: that says nothing of certificates.
+  // It tries again until it gives up. A busy machine may need longer for its first try: that says nothing of
+  // certificates.
   for (const giveUpAfterMs of [150, 1_500]) {
     const answer = await callFor(giveUpAfterMs, url, tls);
     if (!answer.includes('no answer in time')) return answer;

@@ -10,7 +10,10 @@ interface Told {
   readonly location?: string;
 }
 
-/** A status code, one with a body, one that comes later, or what is no answer: the connection is cut, or nothing comes. */
+/**
+ * A status code, one with a body, one that comes later, or what is no answer: the connection is cut, or
+ * nothing comes.
+ */
 export type Answer = number | 'cut' | 'hang' | Told | (() => Promise<number | 'cut'>);
 
 /** A request of the coordinator to the participant. */

@@ -38,7 +38,10 @@ describe('REST-AT of the coordinator program with a log in a folder, on Fastify'
   restAtTables(() => ({ client: coordinator.client, participants }));
 });
 
-/** The URL of another coordinator, to compare it with the tables: `REST_AT_BASE=http://... npx vitest run test/rest-at`. */
+/**
+ * The URL of another coordinator, to compare it with the tables: `REST_AT_BASE=http://... npx vitest run
+ * test/rest-at`.
+ */
 const others = [process.env['REST_AT_BASE']].filter((base) => base !== undefined);
 
 for (const base of others) {

@@ -906,7 +906,9 @@ const DIFFERENCES: readonly Row[] = [
   ],
 ];
 
-/** Checks a coordinator against the tables of the protocol. It needs the URL of the coordinator, and no more. */
+/**
+ * Checks a coordinator against the tables of the protocol. It needs the URL of the coordinator, and no more.
+ */
 export function restAtTables(bench: () => Bench): void {
   describe.each([
     ['what clients and participants ask', COORDINATOR_SIDE],

@@ -238,7 +238,8 @@ describe('A hostile caller', () => {
         ],
         providers: [{ provide: APP_FILTER, useClass: ProblemFilter }],
       },
-      // As the application configures it: a request that no route and no filter sees is answered with a problem as well.
+      // As the application configures it: a request that no route and no filter sees is answered with a
+      // problem as well.
       (module) => module.createNestApplication(createHttpAdapter(), APPLICATION_OPTIONS),
     );
   });
@@ -273,7 +274,8 @@ describe('A hostile caller', () => {
       // It reached what is behind the checks, too.
       for (const status of [200, 201, 400, 401, 403, 404, 409])
         expect([status, statuses.get(status) ?? 0]).not.toContain(0);
-      // No process listens where participants may register. On a busy machine the time is over before that is known.
+      // No process listens where participants may register. On a busy machine the time is over before that is
+      // known.
       const unreached = ['connect ECONNREFUSED 127.0.0.1:9', 'its time was over before the call was sent'];
       const errors = server.log.entries.filter(({ level }) => level === 'error').map(({ text }) => text);
       expect(errors.filter((text) => !unreached.some((why) => text.includes(why)))).toEqual([]);

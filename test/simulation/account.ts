@@ -9,7 +9,9 @@ export interface Transfer {
 
 export type EntryState = 'none' | 'prepared' | 'committed' | 'undone' | 'read-only' | 'refused';
 
-/** One line of the books: the real effect of one branch. It is the marker by which the branch is found again. */
+/**
+ * One line of the books: the real effect of one branch. It is the marker by which the branch is found again.
+ */
 export class Entry {
   state: EntryState = 'none';
   /** The vote that left the participant; a throw or garbage is none. */
@@ -137,7 +139,9 @@ export class Account {
     this.judge.ended(entry, this.owner);
   }
 
-  /** The branches that are prepared and were told no decision. Those of members are in that of their group. */
+  /**
+   * The branches that are prepared and were told no decision. Those of members are in that of their group.
+   */
   prepared(): Entry[] {
     const prepared: Entry[] = [];
     for (const entry of this.entries.values())

@@ -19,7 +19,10 @@ const FLAGS = ['--min-semi-space-size=64', '--max-semi-space-size=128', '--singl
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const run = promisify(execFile);
 
-/** The same program as `npm run test:simulation`: compiled, and on all cores, where this runner has but one of them. */
+/**
+ * The same program as `npm run test:simulation`: compiled, and on all cores, where this runner has but one of
+ * them.
+ */
 async function simulate(...options: string[]): Promise<string> {
   const main = [...FLAGS, 'build/test/simulation/main.js', ...options];
   const { stdout } = await run(process.execPath, main, { cwd: ROOT, maxBuffer: MAX_OUTPUT_BYTES }).catch(

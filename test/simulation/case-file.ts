@@ -9,7 +9,10 @@ export class CaseFile {
   decision: Decision | undefined;
   /** Whether a commit record was ever durable. */
   recorded = false;
-  /** Whether a shared log has ever had anything of it: a commit record, an outcome, or the name of the branch that decides. */
+  /**
+   * Whether a shared log has ever had anything of it: a commit record, an outcome, or the name of the branch
+   * that decides.
+   */
   logged = false;
   /** Whether a member, a caller or a participant has heard that commit is decided. */
   isHeard = false;
@@ -31,7 +34,9 @@ export class CaseFile {
   members: readonly string[] = [];
   /** Of a member of a group whose record is durable: the group. */
   group: string | undefined;
-  /** Where it was refused, or has failed, as a member of a group: behind which others, whose work was there. */
+  /**
+   * Where it was refused, or has failed, as a member of a group: behind which others, whose work was there.
+   */
   readonly refusedBehind = new Map<string, readonly string[]>();
 
   constructor(readonly id: string) {}

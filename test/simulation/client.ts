@@ -140,7 +140,10 @@ export class Client {
     });
   }
 
-  /** Where members share a log, some requests come again, perhaps at another member; and some take the key of others. */
+  /**
+   * Where members share a log, some requests come again, perhaps at another member; and some take the key of
+   * others.
+   */
   private key(): { key?: string; fingerprint?: string } {
     const { random, settings } = this.world;
     if (settings.members === 0 || !random.chance(0.4)) return {};

@@ -7,9 +7,11 @@ import type { World } from './world.js';
 export const END_LOST = 'records are in the log whose end was lost';
 
 /**
- * Looks whether a healed world has come to rest. An operator is at work as well, who deals with heuristic reports.
+ * Looks whether a healed world has come to rest. An operator is at work as well, who deals with heuristic
+ * reports.
  *
- * @returns what is left to do, or undefined when nothing is and nothing ever will be; then every end is compared.
+ * @returns what is left to do, or undefined when nothing is and nothing ever will be; then every end is
+ * compared.
  */
 export function leftovers(world: LoneWorld): string | undefined {
   const [process, ...others] = world.processes.filter(({ isAlive }) => isAlive);

@@ -16,8 +16,8 @@ class Event {
 }
 
 /**
- * The only source of time: a heap of everything that is to happen. Time stands still while one event takes place, and
- * then is that of the next. Events of one moment happen in the order in which they were planned.
+ * The only source of time: a heap of everything that is to happen. Time stands still while one event takes
+ * place, and then is that of the next. Events of one moment happen in the order in which they were planned.
  */
 export class EventQueue {
   private readonly heap: Event[] = [];
@@ -38,7 +38,11 @@ export class EventQueue {
     this.push(new Event(this.now + delayMs, this.planned++, true, action));
   }
 
-  /** Lets the next event happen, and those before it that turn out to be none. @returns false when there is none left. */
+  /**
+   * Lets the next event happen, and those before it that turn out to be none.
+   *
+   * @returns false when there is none left.
+   */
   next(): boolean {
     for (;;) {
       const event = this.pop();

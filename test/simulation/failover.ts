@@ -9,15 +9,21 @@ import { BY_HAND } from './watcher.js';
 const SHARE = 0.5;
 /** In this share of those the operator has declared that the standby is synchronous: then nothing is lost. */
 const SYNCHRONOUS_SHARE = 0.25;
-/** An asynchronous standby lacks so many of the last records and outcomes at most, and in this share of the cases none. */
+/**
+ * An asynchronous standby lacks so many of the last records and outcomes at most, and in this share of the
+ * cases none.
+ */
 const MAX_LOST = 4;
 const IN_STEP_SHARE = 0.2;
-/** What it draws changes nothing of what else happens in a world: those without a failover are what they were without it. */
+/**
+ * What it draws changes nothing of what else happens in a world: those without a failover are what they were
+ * without it.
+ */
 const STREAM = 60;
 
 /**
- * The server of the shared log fails, and its standby takes over, on a new timeline. An asynchronous one has not got the last
- * decisions. After that a person has to decide what the log cannot know.
+ * The server of the shared log fails, and its standby takes over, on a new timeline. An asynchronous one has
+ * not got the last decisions. After that a person has to decide what the log cannot know.
  */
 export class Failover {
   private readonly random: Random;
@@ -53,9 +59,9 @@ export class Failover {
   }
 
   /**
-   * @returns the transactions whose records the standby may lack, in the order in which the log has got them. If another member has
-   * read and told a commit of which its own member has no answer yet, and the standby lacks that one, no log can help: such a
-   * standby has to be synchronous.
+   * @returns the transactions whose records the standby may lack, in the order in which the log has got them.
+   * If another member has read and told a commit of which its own member has no answer yet, and the standby
+   * lacks that one, no log can help: such a standby has to be synchronous.
    */
   private losable(): string[] {
     const { landed, judge } = this.world;
@@ -68,8 +74,8 @@ export class Failover {
   }
 
   /**
-   * A person at work: starts processes again that cannot go on, and ends by hand the branches of which the log may have lost the
-   * decision. That person knows what the callers were told, as the judge does.
+   * A person at work: starts processes again that cannot go on, and ends by hand the branches of which the
+   * log may have lost the decision. That person knows what the callers were told, as the judge does.
    */
   operate(): void {
     if (!this.hasHappened) return;
@@ -87,7 +93,10 @@ export class Failover {
     }
   }
 
-  /** A member that was fenced cannot find out how another one has ended what the log may have lost: it is told. */
+  /**
+   * A member that was fenced cannot find out how another one has ended what the log may have lost: it is
+   * told.
+   */
   private resolveLastResources(): void {
     const { world } = this;
     for (const { runtime } of world.living) {
@@ -103,7 +112,11 @@ export class Failover {
     }
   }
 
-  /** Looks up at the last resource how it has ended, and rules out a late call. @returns whether it has not committed. */
+  /**
+   * Looks up at the last resource how it has ended, and rules out a late call.
+   *
+   * @returns whether it has not committed.
+   */
   private ruleOut(transactionId: string): boolean {
     const { world } = this;
     const { decider: key } = world.judge.caseOf(transactionId);

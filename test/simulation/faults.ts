@@ -70,16 +70,16 @@ const FAULTS_OF_MEMBERS = [
 ] as const;
 
 /**
- * What happens to the server of the shared log in some worlds, whatever their weather. A random stream of its own decides where
- * and when.
+ * What happens to the server of the shared log in some worlds, whatever their weather. A random stream of its
+ * own decides where and when.
  */
 export const FAILOVERS = ['log fails over', 'log fails over and loses decisions'] as const;
 
 export type Fault = (typeof FAULTS)[number] | (typeof FAULTS_OF_MEMBERS)[number] | (typeof FAILOVERS)[number];
 
 /**
- * What these say of a coordinator is about a claim, a disk or a folder, which members of a shared log do not have. A list of
- * branches that an adopter has asked for is never stale: see `recover` of the participant.
+ * What these say of a coordinator is about a claim, a disk or a folder, which members of a shared log do not
+ * have. A list of branches that an adopter has asked for is never stale: see `recover` of the participant.
  */
 const FAULTS_WITHOUT_MEMBERS: ReadonlySet<Fault> = new Set([
   'coordinator pauses beyond its lease',
@@ -110,7 +110,10 @@ const FORECAST = [0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 2, 3, 3, 3] as
 /** These break the promise by their nature, so they are left to the few worlds that are about them. */
 const RARE: ReadonlySet<Fault> = new Set(['participant ends heuristically']);
 const RARE_SHARE = 0.3;
-/** Where a world has few occasions for a fault it strikes more often on each, and where it has many less often. */
+/**
+ * Where a world has few occasions for a fault it strikes more often on each, and where it has many less
+ * often.
+ */
 const RATE_FACTORS: Partial<Record<Fault, number>> = {
   'append fails before the write': 7,
   'append fails after the write': 7,
@@ -141,8 +144,8 @@ const MAX_RATE = 0.6;
 const MAX_TIMES = 4;
 
 /**
- * The faults of one world. Rates that differ from world to world find more than one mixture for all: the defect that
- * needs a loss and no delay is found where delays are off.
+ * The faults of one world. Rates that differ from world to world find more than one mixture for all: the
+ * defect that needs a loss and no delay is found where delays are off.
  *
  * Source: Groce, Zhang, Eide, Chen and Regehr, "Swarm Testing", 2012.
  */

@@ -2,7 +2,10 @@ import type { Faults } from './faults.js';
 import { Random } from './random.js';
 import type { Settings } from './settings.js';
 
-/** What it draws changes nothing of what else happens in a world: those without groups are what they were without it. */
+/**
+ * What it draws changes nothing of what else happens in a world: those without groups are what they were
+ * without it.
+ */
 const STREAM = 70;
 /** Whether a group can be changed changes nothing of what else is drawn. */
 const RERUNS = 71;
@@ -11,7 +14,10 @@ const MAX_BURSTS = 5;
 const MAX_CALLERS_OF_A_BURST = 9;
 const LONGEST_BURST_MS = 12;
 const GROUPING_SHARE = 0.95;
-/** Where each call meets a fault no group gets far: in this share of the worlds faults are so much less frequent. */
+/**
+ * Where each call meets a fault no group gets far: in this share of the worlds faults are so much less
+ * frequent.
+ */
 const SOFT_SHARE = 0.6;
 const SOFTENED_TO = 0.2;
 

@@ -1,7 +1,10 @@
 import type { GuardRecord, GuardStore, MemoryGuardStore } from '../../src/coordinator/index.js';
 import type { Participant } from './participant.js';
 
-/** A guard store that takes its time over some calls, so that its participant may crash before and after each write. */
+/**
+ * A guard store that takes its time over some calls, so that its participant may crash before and after each
+ * write.
+ */
 export class SlowGuardStore implements GuardStore {
   constructor(
     private readonly records: MemoryGuardStore,

@@ -14,8 +14,8 @@ import type { Transcript } from './transcript.js';
 import type { Witnesses } from './witnesses.js';
 
 /**
- * Knows everything, and watches every step: what was decided, what is in the log, what was done and what was said. A
- * violation is noticed at the step that commits it and not when its consequences show.
+ * Knows everything, and watches every step: what was decided, what is in the log, what was done and what was
+ * said. A violation is noticed at the step that commits it and not when its consequences show.
  */
 export class Judge {
   readonly cases = new Map<string, CaseFile>();
@@ -124,14 +124,19 @@ export class Judge {
     if (file.decision === 'abort') this.violate(`${transactionId}: a record lands after abort was decided`);
   }
 
-  /** A shared log has the outcome of a commit that changes nothing, or the name of the branch that decides. */
+  /**
+   * A shared log has the outcome of a commit that changes nothing, or the name of the branch that decides.
+   */
   noted(transactionId: string, isOutcome: boolean): void {
     const file = this.caseOf(transactionId);
     file.logged = true;
     if (isOutcome) this.decide(file, 'commit');
   }
 
-  /** The log has lost what it had of a transaction. If no member and no caller has heard of it, it counts as never written. */
+  /**
+   * The log has lost what it had of a transaction. If no member and no caller has heard of it, it counts as
+   * never written.
+   */
   lost(transactionId: string): void {
     const file = this.caseOf(transactionId);
     for (const id of file.members) this.lost(id);
@@ -159,7 +164,10 @@ export class Judge {
     }
   }
 
-  /** A participant has done the work of a member. If it was refused, it has perhaps seen the work of those before it. */
+  /**
+   * A participant has done the work of a member. If it was refused, it has perhaps seen the work of those
+   * before it.
+   */
   worked(participant: string, transactionId: string, refusedBehind: readonly string[]): void {
     this.caseOf(transactionId).refusedBehind.set(participant, refusedBehind);
   }
@@ -286,7 +294,10 @@ export class Judge {
     }
   }
 
-  /** A request whose key an earlier request has. Its outcome may be pending, as far as is known at that member. */
+  /**
+   * A request whose key an earlier request has. Its outcome may be pending, as far as is known at that
+   * member.
+   */
   repeated(member: string, outcome: Outcome): void {
     const { transactionId, status } = outcome;
     this.witnesses.count(`repeated: ${status}`);

@@ -3,12 +3,14 @@ import type { ParticipantTraits } from './participant.js';
 import { Random } from './random.js';
 import type { Settings } from './settings.js';
 
-/** What it draws changes nothing of what else is drawn: the other participants are what they are without it. */
+/**
+ * What it draws changes nothing of what else is drawn: the other participants are what they are without it.
+ */
 const STREAM = 80;
 
 /**
- * Adds a participant that cannot prepare. It is a service with keys for its requests: each message may come twice, late, or after
- * another one.
+ * Adds a participant that cannot prepare. It is a service with keys for its requests: each message may come
+ * twice, late, or after another one.
  *
  * @param fences whether it rules a late commit out when it says that it will never commit.
  */

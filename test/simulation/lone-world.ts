@@ -40,8 +40,8 @@ export class LoneWorld extends World<LoneProcess> {
   }
 
   /**
-   * A participant has let a run in. A copy of the log is started as soon as each of them has seen a later run than the copy
-   * has: before that, it could be the log itself, which was moved.
+   * A participant has let a run in. A copy of the log is started as soon as each of them has seen a later run
+   * than the copy has: before that, it could be the log itself, which was moved.
    */
   override runLetIn(): void {
     if (this.copies.length === 0 || this.faults.areOver) return;

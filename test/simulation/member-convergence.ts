@@ -3,8 +3,8 @@ import type { MemberProcess } from './member-process.js';
 import type { MembersWorld } from './members-world.js';
 
 /**
- * Looks whether a healed world of members has come to rest. An operator is at work as well, who deals with heuristic
- * reports.
+ * Looks whether a healed world of members has come to rest. An operator is at work as well, who deals with
+ * heuristic reports.
  *
  * @returns what is left to do, or undefined when nothing is.
  */
@@ -37,8 +37,8 @@ export function leftoversOfMembers(world: MembersWorld): string | undefined {
 }
 
 /**
- * A report of a run that was settled before it came is in the log, and in the memory of no living member, once its member
- * has died. The operator finds it in the log.
+ * A report of a run that was settled before it came is in the log, and in the memory of no living member,
+ * once its member has died. The operator finds it in the log.
  */
 function forgetReports({ tables, living, witnesses }: MembersWorld): string | undefined {
   for (const { id } of tables.reports.values()) {

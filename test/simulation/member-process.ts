@@ -6,7 +6,9 @@ import { MemberLog } from './member-log.js';
 import type { MembersWorld } from './members-world.js';
 import { CoordinatorProcess } from './process.js';
 
-/** How often the server notices at once that a process is gone; else its lock stays until its lease is over. */
+/**
+ * How often the server notices at once that a process is gone; else its lock stays until its lease is over.
+ */
 const IS_NOTICED = 0.7;
 
 /** One member of a coordinator whose log several members share. */
@@ -40,8 +42,8 @@ export class MemberProcess extends CoordinatorProcess {
   }
 
   /**
-   * Whether only a new start helps: the log has lost what it had acknowledged to this process, or may have lost what an earlier
-   * run of it waits for.
+   * Whether only a new start helps: the log has lost what it had acknowledged to this process, or may have
+   * lost what an earlier run of it waits for.
    */
   get needsOperator(): boolean {
     const { runtime, ownWorld } = this;

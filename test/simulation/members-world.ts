@@ -22,7 +22,10 @@ const MAX_PROCESSES = 10;
 const MAX_INQUIRIES = 30;
 /** A member acts on a renewal that was sent and answered within one interval each. */
 const KNOWN_WITHIN_LEASES = 0.45;
-/** After this time every living member has renewed its lease without a gap since everything healed, and the leases of the dead are over. */
+/**
+ * After this time every living member has renewed its lease without a gap since everything healed, and the
+ * leases of the dead are over.
+ */
 const STEADIES_WITHIN_LEASES = 1.5;
 const SETTLES_WITHIN_MS = 2_000;
 /** A member that lives asks the log after so long at the latest whether it has a record of its own. */
@@ -41,9 +44,15 @@ export class MembersWorld extends World<MemberProcess> {
     logId: LOG_ID,
     synchronousStandbys: this.failover.isSynchronous,
   });
-  /** The transactions of which the log has got a record or an outcome since the last start and the last fence, in that order. */
+  /**
+   * The transactions of which the log has got a record or an outcome since the last start and the last fence,
+   * in that order.
+   */
   readonly landed = new Set<string>();
-  /** Since when each branch was seen to be prepared after everything healed, and when a living member last had it. */
+  /**
+   * Since when each branch was seen to be prepared after everything healed, and when a living member last had
+   * it.
+   */
   private readonly preparedSince = new Map<Entry, { readonly since: number; ownedAt: number }>();
   private restartedAt = 0;
   /** From when on the members have the time to renew their leases without a gap. */
@@ -78,8 +87,9 @@ export class MembersWorld extends World<MemberProcess> {
   }
 
   /**
-   * Whether the next request with the key of a transaction takes that key. An epoch that could not be presumed when it was
-   * adopted after a failover can be once its owner has looked at its mark: no adoption frees its keys.
+   * Whether the next request with the key of a transaction takes that key. An epoch that could not be
+   * presumed when it was adopted after a failover can be once its owner has looked at its mark: no adoption
+   * frees its keys.
    */
   isKeyFree(transactionId: string): boolean {
     return this.failover.hasHappened && this.tables.outcomeOf(transactionId).outcome === 'aborted';
@@ -97,7 +107,10 @@ export class MembersWorld extends World<MemberProcess> {
     this.startMember();
   }
 
-  /** No other member has adopted the transaction, as far as leases go: a fence that nothing led to is another matter. */
+  /**
+   * No other member has adopted the transaction, as far as leases go: a fence that nothing led to is another
+   * matter.
+   */
   override decidesNow(transactionId: string): void {
     const fencedBy = this.tables.epochs.get(originOf(transactionId)!.epoch)?.fencedBy ?? null;
     if (fencedBy !== null && fencedBy !== 0)
@@ -139,7 +152,10 @@ export class MembersWorld extends World<MemberProcess> {
       this.judge.violate(`${adopter.label} takes ${owner.label} for dead, which lives and can reach the log`);
   }
 
-  /** A restart of the server has dropped the locks of all: that a lock is free says nothing of an owner that renewed before. */
+  /**
+   * A restart of the server has dropped the locks of all: that a lock is free says nothing of an owner that
+   * renewed before.
+   */
   private checkLock({ epoch, renewedAt }: EpochRow, adopter: MemberProcess): void {
     const { queue, restartedAt, settings, judge } = this;
     const { leaseMs } = settings.options;
@@ -218,7 +234,8 @@ export class MembersWorld extends World<MemberProcess> {
     this.repeatedly('log is down beyond the lease', () => {
       const ms = random.between(1, 2) * leaseMs;
       down(ms);
-      // One that stands still meanwhile knows of nothing when it goes on, perhaps before the others have renewed.
+      // One that stands still meanwhile knows of nothing when it goes on, perhaps before the others have
+      // renewed.
       if (random.chance(0.5)) this.withSomeProcess((it) => it.pause(ms + (random.next() * leaseMs) / 5));
     });
     this.repeatedly('log is restarted', () => {
@@ -270,8 +287,8 @@ export class MembersWorld extends World<MemberProcess> {
   }
 
   /**
-   * No branch stays prepared for longer than a lease and two seconds, once the members have had the time to renew their own
-   * leases, and the dead that to lose theirs.
+   * No branch stays prepared for longer than a lease and two seconds, once the members have had the time to
+   * renew their own leases, and the dead that to lose theirs.
    */
   private checkPrepared(): void {
     const { queue, settings, participants, judge, living } = this;
@@ -293,7 +310,10 @@ export class MembersWorld extends World<MemberProcess> {
     }
   }
 
-  /** Everything is at rest: any member answers for any transaction, and goes on to when outcomes are kept no more. */
+  /**
+   * Everything is at rest: any member answers for any transaction, and goes on to when outcomes are kept no
+   * more.
+   */
   private async askAll(): Promise<void> {
     const cases = [...this.judge.cases.values()];
     for (const isPurged of [false, true]) {

@@ -7,7 +7,10 @@ import type { World } from './world.js';
 /** Seldom, the work of a member turns out not to fit into a group. */
 const ALONE_SHARE = 0.02;
 
-/** The open work of a participant for a group. It ends with the participant, and with the connection over which it was done. */
+/**
+ * The open work of a participant for a group. It ends with the participant, and with the connection over
+ * which it was done.
+ */
 interface OpenWork {
   readonly isConnected: () => boolean;
   /** The vote of each member, in their order. */
@@ -18,7 +21,10 @@ interface OpenWork {
   hold: number;
 }
 
-/** The groups of one participant up to their prepare: the work of all members is open in one unit, and ends as one. */
+/**
+ * The groups of one participant up to their prepare: the work of all members is open in one unit, and ends as
+ * one.
+ */
 export class OpenGroups {
   private readonly open = new Map<string, OpenWork>();
   private readonly rolledBack = new Set<string>();
@@ -47,7 +53,8 @@ export class OpenGroups {
   }
 
   /**
-   * Keeps what is open of the same members in the same places, does the work of the others, and tries some behind them.
+   * Keeps what is open of the same members in the same places, does the work of the others, and tries some
+   * behind them.
    *
    * @throws Error when nothing of the group is open.
    */

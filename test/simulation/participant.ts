@@ -29,7 +29,10 @@ export interface ParticipantTraits {
   readonly heedsSignals: boolean;
   readonly prepareTimeoutMs: number;
   readonly completionTimeoutMs: number;
-  /** Whether it is a last resource, which cannot prepare, and whether it fences a branch that it says will never commit. */
+  /**
+   * Whether it is a last resource, which cannot prepare, and whether it fences a branch that it says will
+   * never commit.
+   */
   readonly lastResource?: { readonly fences: boolean } | undefined;
   /** Whether it prepares several transactions as one, and how. */
   readonly grouping?: { readonly goesOn: boolean; readonly reruns: boolean } | undefined;
@@ -41,8 +44,8 @@ export class CopiedLogError extends Error {}
 /** Values that are no vote, though some of them look like one. */
 const GARBAGE: readonly unknown[] = [undefined, null, {}, 'yes', 'COMMIT', 42, true, { vote: 'commit' }];
 /**
- * Some branches hold what they hold for a limited time. It follows from the key, so that it takes nothing from the random stream of
- * the world.
+ * Some branches hold what they hold for a limited time. It follows from the key, so that it takes nothing
+ * from the random stream of the world.
  *
  * @returns for how long, in milliseconds; undefined without a limit.
  */
@@ -52,16 +55,19 @@ function validForMsOf(key: string): number | undefined {
   return hash % 6 === 0 ? 30 + (hash % 1_500) : undefined;
 }
 
-/** What a crash leaves of a call: it never goes on. One that all calls share would keep every world in memory. */
+/**
+ * What a crash leaves of a call: it never goes on. One that all calls share would keep every world in memory.
+ */
 function never(): Promise<never> {
   return new Promise(() => {});
 }
 
 /**
- * A participant in a process of its own: books and guard records that survive a crash, and calls at work that do not.
- * With a guard it takes whatever the network does. Without one it leans on two things that the rules leave to it, and
- * that its connection grants it: a prepare, or a commit in one phase, is delivered once, and the caller of a prepare hears of it
- * when its work has ended, or when the process has. Then a rollback that overtakes a prepare is followed by another one.
+ * A participant in a process of its own: books and guard records that survive a crash, and calls at work that
+ * do not. With a guard it takes whatever the network does. Without one it leans on two things that the rules
+ * leave to it, and that its connection grants it: a prepare, or a commit in one phase, is delivered once, and
+ * the caller of a prepare hears of it when its work has ended, or when the process has. Then a rollback that
+ * overtakes a prepare is followed by another one.
  */
 export class Participant {
   readonly account: Account;
@@ -161,7 +167,8 @@ export class Participant {
   }
 
   private makeGuard(): ParticipantGuard {
-    // An account takes repeats of a commit and of an undo, so those that a crash has interrupted are run again.
+    // An account takes repeats of a commit and of an undo, so those that a crash has interrupted are run
+    // again.
     return new ParticipantGuard(
       this.world.faults.has('guard store is slow') ? new SlowGuardStore(this.records, this) : this.records,
       { interrupted: 'repeat' },
@@ -271,8 +278,9 @@ export class Participant {
   }
 
   /**
-   * Asked again, it answers as it did: the entry is its memory. Without a guard it remembers no refusal, and relies on the number
-   * of the attempt: asked again about what it has not done, it does nothing, and leaves a mark against a first attempt that comes late.
+   * Asked again, it answers as it did: the entry is its memory. Without a guard it remembers no refusal, and
+   * relies on the number of the attempt: asked again about what it has not done, it does nothing, and leaves
+   * a mark against a first attempt that comes late.
    */
   private async commitOnePhase(message: Message, timeoutMs: number): Promise<unknown> {
     const { key, transactionId, branchId, payload, attempt } = message;
@@ -298,7 +306,10 @@ export class Participant {
     return entry.state === 'committed' ? 'commit' : 'abort';
   }
 
-  /** It goes by the key of the branch alone: work that it has done, refused or ruled out under that key stays so. */
+  /**
+   * It goes by the key of the branch alone: work that it has done, refused or ruled out under that key stays
+   * so.
+   */
   private async commitLast(message: Message, timeoutMs: number): Promise<unknown> {
     const { key, transactionId, branchId, payload } = message;
     if (payload === null) throw new TypeError('a group has no last resource');

@@ -36,9 +36,9 @@ class ProcessClock implements Clock {
 const READS_OF_AN_IDLE_SWEEP = 2;
 
 /**
- * One process of the coordinator, from its start to its crash: the production code over simulated ports. All that
- * comes back to it goes through {@link after}: in a dead process nothing happens any more, and in one that is paused
- * nothing does until it goes on.
+ * One process of the coordinator, from its start to its crash: the production code over simulated ports. All
+ * that comes back to it goes through {@link after}: in a dead process nothing happens any more, and in one
+ * that is paused nothing does until it goes on.
  */
 export abstract class CoordinatorProcess {
   readonly label: string;
@@ -209,7 +209,8 @@ export abstract class CoordinatorProcess {
     if (!this.isAlive) return true;
     this.world.queue.inBackground(this.world.settings.options.recoveryIntervalMs, this.recover);
     if (this.isPaused) return true;
-    // A pass that is cut into slices waits for a turn of the event loop, which only an event that counts brings about.
+    // A pass that is cut into slices waits for a turn of the event loop, which only an event that counts
+    // brings about.
     if (this.pass !== undefined) return;
     this.pass = this.recovery!.pass().finally(() => (this.pass = undefined));
   };

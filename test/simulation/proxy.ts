@@ -11,7 +11,10 @@ import type { Participant } from './participant.js';
 import type { CoordinatorProcess } from './process.js';
 import type { World } from './world.js';
 
-/** The participant that a coordinator has registered: it sends each call over the network, and brings back the answer, if one comes. */
+/**
+ * The participant that a coordinator has registered: it sends each call over the network, and brings back the
+ * answer, if one comes.
+ */
 export class Proxy implements TransactionParticipant {
   commitOnePhase?: (branch: Branch) => Promise<never>;
   recover?: () => Promise<never>;
@@ -139,7 +142,9 @@ export class Proxy implements TransactionParticipant {
     return call;
   }
 
-  /** As an HTTP client does: the answer is given up at once, and it is unknown how far the request has come. */
+  /**
+   * As an HTTP client does: the answer is given up at once, and it is unknown how far the request has come.
+   */
   private giveUpWith(branch: SentBranch, reject: (error: unknown) => void): void {
     branch.signal.addEventListener('abort', () => {
       this.world.witnesses.count('call given up with its signal');

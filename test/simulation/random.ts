@@ -1,6 +1,6 @@
 /**
- * Random numbers that a seed determines: the generator sfc32 by Chris Doty-Humphrey (PractRand). Streams of one seed
- * are independent, so that what one part of a world draws does not change what another does.
+ * Random numbers that a seed determines: the generator sfc32 by Chris Doty-Humphrey (PractRand). Streams of
+ * one seed are independent, so that what one part of a world draws does not change what another does.
  */
 export class Random {
   private a: number;

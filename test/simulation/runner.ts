@@ -4,9 +4,10 @@ import { Witnesses } from './witnesses.js';
 import type { World } from './world.js';
 
 /**
- * How many worlds take turns. After each event the promises of a world have to run their course before its next event,
- * which takes a turn of the event loop; shared by some worlds, the turn costs each of them next to nothing. More worlds would live
- * through more collections of garbage. They have nothing in common, so that none can tell whether others are there.
+ * How many worlds take turns. After each event the promises of a world have to run their course before its
+ * next event, which takes a turn of the event loop; shared by some worlds, the turn costs each of them next
+ * to nothing. More worlds would live through more collections of garbage. They have nothing in common, so
+ * that none can tell whether others are there.
  */
 const WORLDS_AT_A_TIME = 4;
 

@@ -1,6 +1,7 @@
 /**
- * What happened in a world, line by line, in the form of the golden transcripts. It is written only when a caller asks
- * for it, because it costs more than the world itself; and writing it changes nothing in the world.
+ * What happened in a world, line by line, in the form of the golden transcripts. It is written only when a
+ * caller asks for it, because it costs more than the world itself; and writing it changes nothing in the
+ * world.
  */
 export class Transcript {
   private readonly lines: string[] = [];

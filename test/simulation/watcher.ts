@@ -99,7 +99,10 @@ export class Watcher implements TransactionObserver {
     this.count('scan failed');
   }
 
-  /** The log is durable, so that only a coordinator that has been replaced can see branches that it knows nothing of. */
+  /**
+   * The log is durable, so that only a coordinator that has been replaced can see branches that it knows
+   * nothing of.
+   */
   undecidable(): void {
     this.count('branch of a later epoch seen');
   }

@@ -16,8 +16,8 @@ import { Witnesses } from './witnesses.js';
 /** The longest that a world may take to come to rest after everything is well, in virtual milliseconds. */
 const CONVERGES_WITHIN_MS = 300_000;
 /**
- * Not a whole number, because the recovery job's interval is one: in step with it, every check would come while lists of
- * branches are under way, and a world at rest would seem to be busy.
+ * Not a whole number, because the recovery job's interval is one: in step with it, every check would come
+ * while lists of branches are under way, and a world at rest would seem to be busy.
  */
 const CHECK_INTERVAL_MS = 401.3;
 /** More events than any world needs: one that reaches it runs in circles. */
@@ -31,7 +31,11 @@ export interface WorldOptions {
   readonly groups?: boolean | undefined;
   /** Whether there is a participant that cannot prepare. @default false */
   readonly lastResources?: boolean | undefined;
-  /** Whether that participant rules a late commit out when it says that it will never commit. @default true */
+  /**
+   * Whether that participant rules a late commit out when it says that it will never commit.
+   *
+   * @default true
+   */
   readonly fences?: boolean | undefined;
   /** Puts something else in the place of a last resource, as a coordinator sees it, to plant a defect. */
   readonly plantInResource?: ((resource: LastResource) => LastResource) | undefined;
@@ -47,8 +51,9 @@ export interface WorldKind {
 }
 
 /**
- * A small world with everything in it: coordinators, their log, participants, callers and a network between them. One
- * seed determines all that happens. First things go wrong; then everything heals, and it has to converge.
+ * A small world with everything in it: coordinators, their log, participants, callers and a network between
+ * them. One seed determines all that happens. First things go wrong; then everything heals, and it has to
+ * converge.
  */
 export abstract class World<P extends CoordinatorProcess = CoordinatorProcess> {
   readonly seed: number;
@@ -106,7 +111,10 @@ export abstract class World<P extends CoordinatorProcess = CoordinatorProcess> {
     this.transcript.say(who, what);
   }
 
-  /** @returns the milliseconds after which an event with this limit is noticed, at the latest when everything heals. */
+  /**
+   * @returns the milliseconds after which an event with this limit is noticed, at the latest when everything
+   * heals.
+   */
   untilNoticed(maxMs: number): number {
     const ms = this.random.next() * maxMs;
     return Math.min(ms, Math.max(0, this.settings.healAt - this.queue.now) + this.random.next() * 500);

@@ -17,7 +17,8 @@ describe('package.json', () => {
   it.each(Object.entries(scripts))(
     'has a script %s that every shell understands, that of Windows too',
     (_, script) => {
-      // Neither a command of one shell, nor a variable before a command, nor quotes that cmd.exe does not know.
+      // Neither a command of one shell, nor a variable before a command, nor quotes that cmd.exe does not
+      // know.
       expect(script).not.toMatch(/\bexec\b|(?:^|&& )\w+=|'|\$|;|\brm\b|\bcp\b|\bmkdir\b/);
     },
   );

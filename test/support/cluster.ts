@@ -35,7 +35,9 @@ export class Cluster {
   readonly outOfReach = new Set<ScriptedParticipant>();
   /** The epochs whose sessions the participants were told to end, in the order in which that came. */
   readonly sessionsEnded: number[] = [];
-  /** Lists that are asked for meanwhile are answered only then, with what they held when they were asked for. */
+  /**
+   * Lists that are asked for meanwhile are answered only then, with what they held when they were asked for.
+   */
   listsHeldUntil: Promise<void> | undefined;
 
   /**

@@ -12,7 +12,10 @@ export interface TriedAnswer extends HostileValue {
   readonly ending: Ending;
 }
 
-/** @returns the answer with its ending. What comes within a few turns of the event loop comes; the rest never does. */
+/**
+ * @returns the answer with its ending. What comes within a few turns of the event loop comes; the rest never
+ * does.
+ */
 export async function tried(answer: HostileValue): Promise<TriedAnswer> {
   const turns = async (): Promise<'never'> => {
     for (let turn = 0; turn < 4; turn++) await setImmediate();
@@ -21,7 +24,10 @@ export async function tried(answer: HostileValue): Promise<TriedAnswer> {
   return { ...answer, ending: await Promise.race([settled(answer.make), turns()]) };
 }
 
-/** The behaviour of a store in one call. `before` and `after` say whether it fails before or after it has written. */
+/**
+ * The behaviour of a store in one call. `before` and `after` say whether it fails before or after it has
+ * written.
+ */
 const KINDS = [
   'sound',
   'throws before',
@@ -91,7 +97,10 @@ export async function triedDeed({ kind, nonsense: answer }: StoreDeed): Promise<
   return { kind: isLie && kind.startsWith('answers') ? 'sound' : kind, nonsense: one };
 }
 
-/** A store that does as it is told in its first calls, and is sound afterwards. What it has rejected it never writes later. */
+/**
+ * A store that does as it is told in its first calls, and is sound afterwards. What it has rejected it never
+ * writes later.
+ */
 export class HostileGuardStore implements GuardStore {
   readonly seen: StoreDeedKind[] = [];
   /** Answers on their way, to be released in any order. */

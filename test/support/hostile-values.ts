@@ -224,7 +224,10 @@ function arbitraryOf(makers: Readonly<Record<string, () => unknown>>): fc.Arbitr
 /** A value that is no promise: of a payload, an option, a reason, or something thrown. */
 export const hostileValues: fc.Arbitrary<HostileValue> = arbitraryOf({ ...PLAIN, ...ERRORS });
 
-/** Something that a function of user code does: it answers at once, later, never or with a throw. `make` may throw. */
+/**
+ * Something that a function of user code does: it answers at once, later, never or with a throw. `make` may
+ * throw.
+ */
 export const hostileAnswers: fc.Arbitrary<HostileValue> = hostileValues.chain(({ label, make }) =>
   fc.oneof(
     fc.constant({ label, make }),

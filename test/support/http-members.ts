@@ -182,7 +182,9 @@ export class HttpMember {
   }
 }
 
-/** An epoch of the coordinator whose member is not this library: the test says what answers at its address. */
+/**
+ * An epoch of the coordinator whose member is not this library: the test says what answers at its address.
+ */
 export class ForgedMember {
   private constructor(
     readonly log: SharedMemoryLog,

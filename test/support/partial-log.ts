@@ -1,7 +1,10 @@
 import type { AuditEntry, CommitDecision, DecisionLog, LogClaim } from '../../src/coordinator/index.js';
 import { claimOf, tokenOf } from './identity.js';
 
-/** A decision log that is claimed, and of which a test says how it appends and looks up. All else it takes and drops. */
+/**
+ * A decision log that is claimed, and of which a test says how it appends and looks up. All else it takes and
+ * drops.
+ */
 export abstract class PartialLog implements DecisionLog {
   open(): LogClaim {
     return claimOf();

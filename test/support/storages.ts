@@ -7,7 +7,9 @@ import { PostgresServer, type TestDatabase } from './postgres/server.js';
 /** Where the services of an application keep what is theirs. */
 export interface Storage {
   readonly name: string;
-  /** Whether what an open transaction holds can be seen by others. In PostgreSQL it is locked, and invisible. */
+  /**
+   * Whether what an open transaction holds can be seen by others. In PostgreSQL it is locked, and invisible.
+   */
   readonly showsHoldings: boolean;
   /** Makes room for the services of one application: everything as it is at the first start. */
   open(): Promise<Room>;
@@ -32,8 +34,8 @@ const memory: Storage = {
 type Databases = readonly [TestDatabase, TestDatabase, TestDatabase];
 
 /**
- * Databases on a server of its own, which is started when the first one is wanted, and stopped after the last test of the file
- * that calls this.
+ * Databases on a server of its own, which is started when the first one is wanted, and stopped after the last
+ * test of the file that calls this.
  */
 export function inPostgres(): Storage {
   let server: Promise<PostgresServer> | undefined;

@@ -9,12 +9,17 @@ export type Verdict =
   | 'pass'
   /** The connection is cut before the piece is handed on. */
   | 'cut'
-  /** The piece is handed on, and the connection is cut the moment the server has answered; the answer is lost. */
+  /**
+   * The piece is handed on, and the connection is cut the moment the server has answered; the answer is lost.
+   */
   | 'cut-answer'
   /** Nothing more is handed on in this direction, and the connection stays open. */
   | 'stall'
   | { readonly delayMs: number }
-  /** From this byte on, data of this direction is passed on only after this time, also if the sender has closed by then. */
+  /**
+   * From this byte on, data of this direction is passed on only after this time, also if the sender has
+   * closed by then.
+   */
   | { readonly after: Promise<void>; readonly from: number }
   /** This is handed on in its place. */
   | { readonly replace: Buffer };

@@ -13,7 +13,10 @@ const LABELS: Readonly<Record<GroupKind, string>> = {
   forget: 'Forget all reports',
 };
 
-/** The actions for all transactions of an alarm. Only operators see them. What they are done to is looked up when they are pressed. */
+/**
+ * The actions for all transactions of an alarm. Only operators see them. What they are done to is looked up
+ * when they are pressed.
+ */
 export function GroupButtons({ alarm }: { readonly alarm: OwnedAlarm }) {
   const ask = useAskForAction();
   const { client } = useSession();

@@ -16,7 +16,8 @@ export interface Answer<T> {
  * Asks for the answer of a route when the component appears.
  *
  * @param path relative to the interface. Another path begins anew.
- * @param refreshMs how often it is asked for again, while the page can be seen and no answer is awaited. @default never
+ * @param refreshMs how often it is asked for again, while the page can be seen and no answer is awaited.
+ * @default never
  */
 export function useAnswer<T>(path: string, refreshMs?: number): Answer<T> {
   const { client } = useSession();

@@ -8,7 +8,10 @@ const asked = new WeakMap<Client, Promise<LinksView>>();
 
 const NONE: LinksView = { links: [], pages: [] };
 
-/** @returns the links to other tools and pages; none until they are there, and none of a coordinator that has no such route. */
+/**
+ * @returns the links to other tools and pages; none until they are there, and none of a coordinator that has
+ * no such route.
+ */
 export function useLinks(): LinksView {
   const { client } = useSession();
   const [links, setLinks] = useState(NONE);

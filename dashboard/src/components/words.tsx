@@ -1,7 +1,10 @@
 import { Fragment } from 'preact';
 import { piecesOf } from '../words/breaks.js';
 
-/** A text that comes from elsewhere and may have any length: its words stay whole, and no column grows too wide. */
+/**
+ * A text that comes from elsewhere and may have any length: its words stay whole, and no column grows too
+ * wide.
+ */
 export function Words({ children }: { readonly children: string }) {
   return (
     <>

@@ -1,8 +1,8 @@
 /**
  * Puts a text into the clipboard.
  *
- * @returns whether it is there. Browsers give the clipboard only to pages that came over https, or from this machine; elsewhere
- * the text is selected, and copied as a person would.
+ * @returns whether it is there. Browsers give the clipboard only to pages that came over https, or from this
+ * machine; elsewhere the text is selected, and copied as a person would.
  */
 export async function copyText(text: string): Promise<boolean> {
   try {

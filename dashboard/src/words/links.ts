@@ -6,7 +6,10 @@ export interface FilledLink {
   readonly href: string;
 }
 
-/** @returns the links of a transaction. One that needs a value which the transaction does not have is left out. */
+/**
+ * @returns the links of a transaction. One that needs a value which the transaction does not have is left
+ * out.
+ */
 export function linksOf(templates: readonly LinkTemplate[], transaction: OwnedTransaction): FilledLink[] {
   const { transactionId, name, traceId, requestId } = transaction;
   const values = new Map(Object.entries({ transactionId, name, traceId, requestId }));

@@ -32,8 +32,8 @@ export const credentialsSchema = z.string().transform((text, context): readonly 
 });
 
 /**
- * Tokens without names, in the same form: the first is sent, and all are accepted. A problem is reported by its place, never
- * by the content there.
+ * Tokens without names, in the same form: the first is sent, and all are accepted. A problem is reported by
+ * its place, never by the content there.
  */
 export const tokensSchema = z.string().transform((text, context): readonly string[] => {
   const found: string[] = [];

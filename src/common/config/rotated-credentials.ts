@@ -7,11 +7,12 @@ import { FILE_SUFFIX, readSecret } from './secret-file.js';
 const LOOK_MS = 1_000;
 
 /**
- * Credentials from a variable, or from the file that the variable with the suffix `_FILE` names. A file that is written anew takes
- * effect within a second, without a restart.
+ * Credentials from a variable, or from the file that the variable with the suffix `_FILE` names. A file that
+ * is written anew takes effect within a second, without a restart.
  *
  * @param now a monotonic clock, in milliseconds. @default performance.now
- * @returns the present credentials; the same list until the file changes. It throws EnvironmentError while the file cannot be used.
+ * @returns the present credentials; the same list until the file changes. It throws EnvironmentError while
+ * the file cannot be used.
  */
 export function rotatedCredentials(
   name: string,

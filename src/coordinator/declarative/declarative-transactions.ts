@@ -42,7 +42,10 @@ export interface ManagedTransaction {
   run<T>(work: () => T): T;
 }
 
-/** The part of a manager that begins transactions for decorated methods, and knows the transaction of the calling code. */
+/**
+ * The part of a manager that begins transactions for decorated methods, and knows the transaction of the
+ * calling code.
+ */
 export interface TransactionSource<T extends ManagedTransaction = ManagedTransaction> {
   readonly scope: {
     enclose<R>(transaction: T, work: () => Promise<R>): Promise<R>;
@@ -66,10 +69,10 @@ export class DeclarativeTransactions<T extends ManagedTransaction = ManagedTrans
 
   /**
    * @param work the method itself, with its object and arguments.
-   * @returns the result of the work; if it has begun a transaction, after the commit. Where an earlier call with the key has
-   * committed, the result of the option `repeated`.
-   * @throws (as a rejection) the error of the work; NotCommittedError, RepeatedCallError, NotActiveError, NoTransactionError,
-   * InTransactionError, and the errors of TransactionManager.begin and beginOnce.
+   * @returns the result of the work; if it has begun a transaction, after the commit. Where an earlier call
+   * with the key has committed, the result of the option `repeated`.
+   * @throws (as a rejection) the error of the work; NotCommittedError, RepeatedCallError, NotActiveError,
+   * NoTransactionError, InTransactionError, and the errors of TransactionManager.begin and beginOnce.
    */
   async run(call: MethodCall, options: MethodOptions, work: () => Promise<unknown>): Promise<unknown> {
     const { propagation = 'required' } = options;

@@ -59,31 +59,34 @@ export interface BeginningOptions<A extends unknown[] = unknown[], R = never> {
    */
   readonly prepareInTurn?: boolean;
   /**
-   * The keys of the business of a call, as for `TransactionManager.begin`: it gets the arguments of the method, and `this` is the
-   * object. It runs outside of any transaction. Without effect when the method joins a transaction.
+   * The keys of the business of a call, as for `TransactionManager.begin`: it gets the arguments of the
+   * method, and `this` is the object. It runs outside of any transaction. Without effect when the method
+   * joins a transaction.
    *
    * @default none
    */
   readonly attributes?: (...args: A) => Attributes;
   /**
-   * The id of the request that a call belongs to, as for `TransactionManager.begin`: it gets the arguments of the method, and `this` is
-   * the object. It runs outside of any transaction. Without effect when the method joins a transaction.
+   * The id of the request that a call belongs to, as for `TransactionManager.begin`: it gets the arguments of
+   * the method, and `this` is the object. It runs outside of any transaction. Without effect when the method
+   * joins a transaction.
    *
    * @default none
    */
   readonly requestId?: (...args: A) => string | undefined;
   /**
-   * What tells a call from all other calls of the coordinator: it gets the arguments of the method, and `this` is the object. It
-   * runs outside of any transaction. Of the calls with one key only one commits, while the coordinator keeps the key: a later
-   * one does not run the method, see `repeated`. Once the transaction has aborted, the key is free. 1 to 128 visible ASCII
-   * characters. Without effect when the method joins a transaction.
+   * What tells a call from all other calls of the coordinator: it gets the arguments of the method, and
+   * `this` is the object. It runs outside of any transaction. Of the calls with one key only one commits,
+   * while the coordinator keeps the key: a later one does not run the method, see `repeated`. Once the
+   * transaction has aborted, the key is free. 1 to 128 visible ASCII characters. Without effect when the
+   * method joins a transaction.
    *
    * @default the call has no key: each one runs
    */
   readonly key?: (...args: A) => string;
   /**
-   * The value of a call whose key belongs to an earlier call that has committed: it gets the outcome of that one, and the arguments.
-   * It runs outside of any transaction, and `this` is the object. Only with `key`.
+   * The value of a call whose key belongs to an earlier call that has committed: it gets the outcome of that
+   * one, and the arguments. It runs outside of any transaction, and `this` is the object. Only with `key`.
    *
    * @default such a call throws RepeatedCallError
    */

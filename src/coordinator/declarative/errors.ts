@@ -52,8 +52,9 @@ export class FailedAfterCommitError extends Error {
 }
 
 /**
- * A decorated method was called again with the `key` of an earlier call that has committed. It was not run again: the changes of the
- * first call stay. The option `repeated` of the decorator gives a value instead of this error.
+ * A decorated method was called again with the `key` of an earlier call that has committed. It was not run
+ * again: the changes of the first call stay. The option `repeated` of the decorator gives a value instead of
+ * this error.
  *
  * @publicApi
  */

@@ -55,12 +55,16 @@ const REFUSALS = [
 /** The most branches that are planned behind one. With more, the older ones are forgotten. */
 const MAX_PLANNED = 16;
 
-/** The most branches that are planned in all: the orders of ten participants are millions. With more, all are forgotten. */
+/**
+ * The most branches that are planned in all: the orders of ten participants are millions. With more, all are
+ * forgotten.
+ */
 const MAX_PLANS = 1_000;
 
 /**
- * A branch of an earlier request, behind the branches of that request before it: each is identified by its participant alone, so
- * the same participants in the same order are branches that need no further check of their form.
+ * A branch of an earlier request, behind the branches of that request before it: each is identified by its
+ * participant alone, so the same participants in the same order are branches that need no further check of
+ * their form.
  */
 class PlannedBranch {
   private first: PlannedBranch | undefined = undefined;
@@ -213,7 +217,8 @@ export class Admission {
   }
 
   /**
-   * Checks that a transaction may ask each of its participants. One that will commit in one phase asks none to prepare.
+   * Checks that a transaction may ask each of its participants. One that will commit in one phase asks none
+   * to prepare.
    *
    * @throws ParticipantSilentError
    */
@@ -274,8 +279,9 @@ export class Admission {
   }
 
   /**
-   * As {@link enlist}, for the branches of a request that is not admitted yet: the list is read here, as it may be anything. Most
-   * requests name the participants of an earlier one, in the same order. What was found and checked then holds for them.
+   * As {@link enlist}, for the branches of a request that is not admitted yet: the list is read here, as it
+   * may be anything. Most requests name the participants of an earlier one, in the same order. What was found
+   * and checked then holds for them.
    */
   enlistAll(transaction: TransactionRecord, branches: readonly unknown[], count: number): void {
     let plan = this.planned();
@@ -348,8 +354,8 @@ export class Admission {
     if (participant.checksPayloads) participant.instance.checkPayload!(payload);
     const id = branchId === undefined ? freeId(transaction, participant.name) : copyOf(branchId);
     checkQualifier(participant.name, id ?? participant.name);
-    // A transaction that is not admitted yet is checked, and takes all its room, when it starts. Nothing is checked after
-    // this.
+    // A transaction that is not admitted yet is checked, and takes all its room, when it starts. Nothing is
+    // checked after this.
     if (participant.silence.isLikely && this.registry.find(transaction.id) === transaction) {
       if (!transaction.branches.some((branch) => branch.participant === participant))
         this.checkHeard(participant);

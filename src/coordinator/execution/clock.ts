@@ -55,17 +55,17 @@ const READS_PER_SAMPLE = 64;
 const ORIGIN_HOLDS_MS = 1;
 
 /**
- * The monotonic clock of the process and the wall clock, each read once in a turn of the event loop: all events of one turn
- * have the same time. Reading them is then ten times cheaper, so every step of a transaction can have its time, and every call
- * its deadline.
+ * The monotonic clock of the process and the wall clock, each read once in a turn of the event loop: all
+ * events of one turn have the same time. Reading them is then ten times cheaper, so every step of a
+ * transaction can have its time, and every call its deadline.
  */
 export class TurnClock implements Clock {
   private origin = performance.timeOrigin;
   /** Until when the wall clock need not be read again within one turn. */
   private originReadUntil = 0;
   /**
-   * Undefined at first, so that V8 keeps the number as one object, which all readers of a turn share. As a field that is
-   * always a number, each read would make an object of its own.
+   * Undefined at first, so that V8 keeps the number as one object, which all readers of a turn share. As a
+   * field that is always a number, each read would make an object of its own.
    */
   private sample: number | undefined = undefined;
   private readsLeft = 0;

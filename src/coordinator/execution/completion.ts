@@ -48,7 +48,9 @@ import {
 import type { TransactionRegistry } from './registry.js';
 import type { UnconfirmedEnds } from './unconfirmed-ends.js';
 
-/** How long a last resource waits before it is looked at again whether the lease was renewed, in milliseconds. */
+/**
+ * How long a last resource waits before it is looked at again whether the lease was renewed, in milliseconds.
+ */
 const LEASE_PAUSE_MS = 50;
 
 interface CompletionParts {
@@ -124,11 +126,13 @@ export class Completion {
   }
 
   /**
-   * The branch that decides is about to be called for the first time. A member that has adopted the transaction asks it as well, so from
-   * then on this one only asks it again. A last resource can hold its commit back no more once it was called, so it is called
-   * only while no other member can have adopted the transaction.
+   * The branch that decides is about to be called for the first time. A member that has adopted the
+   * transaction asks it as well, so from then on this one only asks it again. A last resource can hold its
+   * commit back no more once it was called, so it is called only while no other member can have adopted the
+   * transaction.
    *
-   * @returns whether it is called now. If not, its answer follows, or it is tried again when the lease was renewed.
+   * @returns whether it is called now. If not, its answer follows, or it is tried again when the lease was
+   * renewed.
    */
   private mayDecide(branch: BranchRecord): boolean {
     const { transaction, participant } = branch;
@@ -146,8 +150,8 @@ export class Completion {
       deadlines.arm(transaction, dueAt);
       return false;
     }
-    // A record names an ordinary branch only in a shared log: another member may have adopted it and asked it, so only its own answer
-    // counts. A last resource is never called by another member.
+    // A record names an ordinary branch only in a shared log: another member may have adopted it and asked
+    // it, so only its own answer counts. A last resource is never called by another member.
     if (transaction.recordsAll && !participant.isLastResource) return true;
     if (participant.paused !== undefined) refuseWhilePaused(branch);
     else if (transaction.deadlineAt <= now) refuseAfterDeadline(branch);
@@ -180,7 +184,10 @@ export class Completion {
     else this.firstDecided(branch, answerOf(value));
   }
 
-  /** A refusal counts only while no other member can have asked the branch as well: that one may have heard something else. */
+  /**
+   * A refusal counts only while no other member can have asked the branch as well: that one may have heard
+   * something else.
+   */
   private firstDecided(branch: BranchRecord, answer: Answer): void {
     const { transaction } = branch;
     const { log, clock } = this.parts;
@@ -200,7 +207,10 @@ export class Completion {
     this.threw(branch, firstKind(branch), 0, failure, branch.delivery === undefined);
   }
 
-  /** Ends the patience of the caller, gives up attempts whose time is up, and starts those whose pause is over. */
+  /**
+   * Ends the patience of the caller, gives up attempts whose time is up, and starts those whose pause is
+   * over.
+   */
   examine(transaction: TransactionRecord, now: number): void {
     if (transaction.state === COMMITTING && transaction.decidedAt + this.parts.completionWaitMs <= now) {
       patienceEnded(transaction, transaction.executor);
@@ -391,8 +401,8 @@ export class Completion {
   }
 
   /**
-   * The answer of the branch that decides is known without its call: an earlier run has kept it as a report, and not the commit
-   * record that follows it, or another member has ended the transaction.
+   * The answer of the branch that decides is known without its call: an earlier run has kept it as a report,
+   * and not the commit record that follows it, or another member has ended the transaction.
    */
   foundOut(branch: BranchRecord, kind: HeuristicKind): void {
     const { transaction } = branch;
@@ -462,7 +472,10 @@ export class Completion {
   }
 }
 
-/** Whether the branch that decides was restored together with a report that is its answer, so that it is not called. */
+/**
+ * Whether the branch that decides was restored together with a report that is its answer, so that it is not
+ * called.
+ */
 export function hasKeptAnswer({ delivery, heuristic }: BranchRecord): boolean {
   return delivery?.kind === 'one-phase' && heuristic !== undefined;
 }

@@ -19,8 +19,8 @@ export class Deadlines {
   }
 
   /**
-   * As {@link arm}, with a whole number of milliseconds since the transaction began: for the deadlines that each transaction
-   * has. As an argument, a moment would be an object of its own.
+   * As {@link arm}, with a whole number of milliseconds since the transaction began: for the deadlines that
+   * each transaction has. As an argument, a moment would be an object of its own.
    */
   armIn(transaction: TransactionRecord, sinceStartMs: number): void {
     transaction.dueIn(sinceStartMs);

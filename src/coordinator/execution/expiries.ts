@@ -19,8 +19,9 @@ interface ExpiryParts {
 }
 
 /**
- * The votes that hold for a limited time. Until the decision is sent to the log, a vote that expires aborts its transaction.
- * A decision that was sent stands: its completion is then a race against the clock, which is reported before it is lost.
+ * The votes that hold for a limited time. Until the decision is sent to the log, a vote that expires aborts
+ * its transaction. A decision that was sent stands: its completion is then a race against the clock, which is
+ * reported before it is lost.
  */
 export class VoteExpiries {
   constructor(private readonly parts: ExpiryParts) {}
@@ -53,7 +54,9 @@ export class VoteExpiries {
     return true;
   }
 
-  /** Aborts a transaction of which a vote has expired, and reports votes that are about to expire, or have. */
+  /**
+   * Aborts a transaction of which a vote has expired, and reports votes that are about to expire, or have.
+   */
   examine(transaction: TransactionRecord, now: number): void {
     if (transaction.extras?.hasExpiries !== true) return;
     for (const branch of transaction.branches) {
@@ -110,14 +113,20 @@ export function isAwaited({ transaction, index }: BranchRecord): boolean {
   return (state === PREPARING || state === READY) && includes(yes, index);
 }
 
-/** @returns the branches in the order of their completion: those whose votes expire come first, the earliest before the others. */
+/**
+ * @returns the branches in the order of their completion: those whose votes expire come first, the earliest
+ * before the others.
+ */
 export function byExpiry(transaction: TransactionRecord): BranchRecord[] {
   const { branches } = transaction;
   if (transaction.extras?.hasExpiries !== true) return branches;
   return branches.toSorted(inOrderOfExpiry);
 }
 
-/** Sorts branches of several transactions as {@link byExpiry}. Those whose votes do not expire keep their order. */
+/**
+ * Sorts branches of several transactions as {@link byExpiry}. Those whose votes do not expire keep their
+ * order.
+ */
 export function sortByExpiry(branches: BranchRecord[]): void {
   if (branches.some(({ expiry }) => expiry !== undefined)) branches.sort(inOrderOfExpiry);
 }

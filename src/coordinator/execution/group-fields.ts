@@ -2,7 +2,10 @@ import type { GroupedTransaction } from '../log/decision-log.js';
 
 /** What the members of a group know of it. */
 export interface GroupPlace {
-  /** Whether the group was aborted for a reason that says nothing about its members: each runs again, on its own. */
+  /**
+   * Whether the group was aborted for a reason that says nothing about its members: each runs again, on its
+   * own.
+   */
   readonly isRunAgain: boolean;
 }
 

@@ -54,8 +54,8 @@ function decided(transaction: TransactionRecord): Known | undefined {
 }
 
 /**
- * The memory was looked at before. So a transaction of this run that had begun, and was not there, was over by then: if it has
- * committed, the log has its outcome.
+ * The memory was looked at before. So a transaction of this run that had begun, and was not there, was over
+ * by then: if it has committed, the log has its outcome.
  */
 async function knownToLog(id: string, { log, ids }: InquiryParts): Promise<Known> {
   const shared = log.shared as SharedDecisionLog;
@@ -70,7 +70,8 @@ async function knownToLog(id: string, { log, ids }: InquiryParts): Promise<Known
   // The branch decides, and the note of what it has decided is on its way to the log.
   if (!ids.isCurrent(id) || isRecorded) return { status: 'pending' };
   if (isPurged) return { status: 'unknown', because: 'purged' };
-  // A server that has taken over may lack the outcome. The next write of this epoch compares its mark, and fails in that case.
+  // A server that has taken over may lack the outcome. The next write of this epoch compares its mark, and
+  // fails in that case.
   const checked = await settled(() => shared.check());
   if ('error' in checked || log.epoch !== epoch) return { status: 'unknown', because: 'log-unavailable' };
   return { status: 'aborted' };

@@ -1,7 +1,9 @@
 import type { KeyedRequest, Reservation } from '../log/shared-log.js';
 import type { Clock } from './clock.js';
 
-/** How long the key of a committed transaction is kept, and the most such keys. The oldest are dropped first. */
+/**
+ * How long the key of a committed transaction is kept, and the most such keys. The oldest are dropped first.
+ */
 const KEPT_MS = 86_400_000;
 const MAX_KEPT = 100_000;
 
@@ -15,8 +17,8 @@ interface CommittedKey extends OpenKey {
 }
 
 /**
- * The keys of requests where the log is not shared: they end with the process. There are no more open ones than there are
- * transactions that have not ended.
+ * The keys of requests where the log is not shared: they end with the process. There are no more open ones
+ * than there are transactions that have not ended.
  */
 export class LocalKeys {
   private readonly open = new Map<string, OpenKey>();

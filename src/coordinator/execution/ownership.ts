@@ -24,11 +24,13 @@ export async function ownershipOf({ id }: TransactionRecord, log: ClaimedLog): P
 }
 
 /**
- * Asks the branch that decides once more how it has ended. When another member has ended the transaction, the branch may have
- * forgotten it, so that its refusal proves nothing. It counts only if the transaction was still this member's afterwards.
+ * Asks the branch that decides once more how it has ended. When another member has ended the transaction, the
+ * branch may have forgotten it, so that its refusal proves nothing. It counts only if the transaction was
+ * still this member's afterwards.
  *
  * @param ask calls the branch.
- * @returns the answer, or what the log says instead; it is a rejection if another member ends the transaction.
+ * @returns the answer, or what the log says instead; it is a rejection if another member ends the
+ * transaction.
  */
 export async function askWhileOwn(
   transaction: TransactionRecord,
@@ -44,7 +46,8 @@ export async function askWhileOwn(
 /**
  * The branch that decides has refused. That counts only if the transaction is still this member's.
  *
- * @returns the refusal, or what the log says instead; it is a rejection if another member ends the transaction.
+ * @returns the refusal, or what the log says instead; it is a rejection if another member ends the
+ * transaction.
  */
 export async function refusedWhileOwn(
   transaction: TransactionRecord,
@@ -55,7 +58,10 @@ export async function refusedWhileOwn(
   return mayAsk(transaction, after) ? refusal : answerFor(after);
 }
 
-/** Where the log can say nothing, the only participant still can. A last resource may have forgotten what others have ended. */
+/**
+ * Where the log can say nothing, the only participant still can. A last resource may have forgotten what
+ * others have ended.
+ */
 function mayAsk(transaction: TransactionRecord, ownership: Ownership): ownership is 'own' | 'undecidable' {
   return ownership === 'own' || (ownership === 'undecidable' && !isLastResource(transaction));
 }

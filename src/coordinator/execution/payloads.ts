@@ -23,8 +23,8 @@ export interface KnownBranch {
 }
 
 /**
- * What has become of a new payload: it is in force (`replaced`), the branch is over (`over`), or a record with the former payload is
- * on its way to the log, so that nothing was changed (`later`).
+ * What has become of a new payload: it is in force (`replaced`), the branch is over (`over`), or a record
+ * with the former payload is on its way to the log, so that nothing was changed (`later`).
  */
 export type PayloadChange = 'replaced' | 'over' | 'later';
 
@@ -52,6 +52,7 @@ export function isOver({ transaction, index, owes }: BranchRecord): boolean {
 export function isInLog({ transaction }: BranchRecord): boolean {
   const { state, recordsAll } = transaction;
   if (state === COMMITTING) return recordsAll || !isDecidedByBranch(transaction);
-  // The record names the branch that decides, and is there before the branch is asked. After an abort there is none to write.
+  // The record names the branch that decides, and is there before the branch is asked. After an abort there
+  // is none to write.
   return state === READY && recordsAll && isDecidedByBranch(transaction) && !awaitsRecord(transaction);
 }

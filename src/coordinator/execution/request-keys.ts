@@ -34,8 +34,8 @@ interface RequestKeysParts {
 }
 
 /**
- * The keys of requests. A key belongs to one transaction: the log that several members share keeps it, or, where the log is
- * not shared, this process. A later request with the key begins nothing.
+ * The keys of requests. A key belongs to one transaction: the log that several members share keeps it, or,
+ * where the log is not shared, this process. A later request with the key begins nothing.
  */
 export class RequestKeys {
   private readonly local: LocalKeys;
@@ -46,7 +46,9 @@ export class RequestKeys {
     this.local = new LocalKeys(parts.clock, () => parts.log.epoch);
   }
 
-  /** Whether a transaction waits for its key. It may still begin, so nothing is concluded from its absence. */
+  /**
+   * Whether a transaction waits for its key. It may still begin, so nothing is concluded from its absence.
+   */
   isWaiting(id: string): boolean {
     return this.waiting.has(id);
   }
@@ -54,11 +56,11 @@ export class RequestKeys {
   /**
    * Reserves the key of a transaction that was made and not begun.
    *
-   * @param begin called in the same step when the key is reserved; it begins the transaction, or lets it wait for room. If
-   * it throws, nothing was begun, and the key is free again.
+   * @param begin called in the same step when the key is reserved; it begins the transaction, or lets it wait
+   * for room. If it throws, nothing was begun, and the key is free again.
    * @returns what has become of an earlier transaction with the key; undefined when the key is reserved.
-   * @throws (as a rejection) KeyReusedError, OverloadedError, LogUnavailableError, FencedError, or what `begin` throws:
-   * nothing was begun then.
+   * @throws (as a rejection) KeyReusedError, OverloadedError, LogUnavailableError, FencedError, or what
+   * `begin` throws: nothing was begun then.
    */
   async reserve(transaction: TransactionRecord, begin: () => void): Promise<Outcome | undefined> {
     const { parts, waiting } = this;
@@ -122,7 +124,10 @@ export class RequestKeys {
     }
   }
 
-  /** What became of a transaction that this process or the log knows; undefined when it has aborted and all is undone. */
+  /**
+   * What became of a transaction that this process or the log knows; undefined when it has aborted and all is
+   * undone.
+   */
   private earlier(id: string, logged: LoggedOutcome): Outcome | undefined {
     const known = this.parts.registry.find(id);
     if (logged.outcome === 'committed') {
@@ -170,7 +175,9 @@ export class RequestKeys {
     });
   }
 
-  /** Asks the log, as long as the transaction has time. If it does not answer, it may have reserved the key. */
+  /**
+   * Asks the log, as long as the transaction has time. If it does not answer, it may have reserved the key.
+   */
   private async inTime<T>(transaction: TransactionRecord, ask: () => Promise<T>): Promise<T> {
     const { log, clock, timeLimits, admission } = this.parts;
     const { run } = log;

@@ -120,7 +120,10 @@ export class Restoration {
     this.restoreReports(reports, log);
   }
 
-  /** As {@link reported}, for reports that an operator asks for: they are restored however often that was done before. */
+  /**
+   * As {@link reported}, for reports that an operator asks for: they are restored however often that was done
+   * before.
+   */
   reportedAgain(reports: readonly HeuristicRecord[]): void {
     const [{ id }] = reports as readonly [HeuristicRecord];
     if (this.registry.find(id) === undefined) this.restoreReports(reports);
@@ -139,7 +142,9 @@ export class Restoration {
     this.adopt(transaction, reports);
   }
 
-  /** Forgets which transactions of a run were restored without a record: nothing of the run is open any more. */
+  /**
+   * Forgets which transactions of a run were restored without a record: nothing of the run is open any more.
+   */
   forgetReported(prefix: string): void {
     for (const id of this.reportedIds) if (id.startsWith(prefix)) this.reportedIds.delete(id);
   }
@@ -152,11 +157,12 @@ export class Restoration {
   }
 
   /**
-   * The record is of an earlier run of this process, which was fenced meanwhile, or of a run that it had adopted then. If the
-   * transaction is over, only its end could not be noted, and it is noted again. If it was not known whether it is recorded,
-   * it goes on.
+   * The record is of an earlier run of this process, which was fenced meanwhile, or of a run that it had
+   * adopted then. If the transaction is over, only its end could not be noted, and it is noted again. If it
+   * was not known whether it is recorded, it goes on.
    *
-   * @returns whether it has to be brought back all the same, since what its branch has decided is not known any more.
+   * @returns whether it has to be brought back all the same, since what its branch has decided is not known
+   * any more.
    */
   private isLeftOpen({ id, decider }: CommitRecord, log?: DecisionLog): boolean {
     if (log !== undefined || !this.registry.hasHad(id)) return false;

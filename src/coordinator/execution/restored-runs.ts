@@ -26,7 +26,10 @@ export interface RestoredRun {
   readonly number: number;
 }
 
-/** The runs whose records this coordinator has taken up: all their decisions are known, so no record means abort. */
+/**
+ * The runs whose records this coordinator has taken up: all their decisions are known, so no record means
+ * abort.
+ */
 export class RestoredRuns {
   /** By what the ids of their transactions begin with. */
   private readonly runs = new Map<string, RestoredRun>();
@@ -46,7 +49,10 @@ export class RestoredRuns {
     this.restorations--;
   }
 
-  /** How many runs were taken up. A list that was asked for since then is younger than the records of each of them. */
+  /**
+   * How many runs were taken up. A list that was asked for since then is younger than the records of each of
+   * them.
+   */
   get count(): number {
     return this.taken;
   }
@@ -70,7 +76,9 @@ export class RestoredRuns {
     return forgotten;
   }
 
-  /** @returns what is known of the run that a transaction is of; undefined when its records were not taken up. */
+  /**
+   * @returns what is known of the run that a transaction is of; undefined when its records were not taken up.
+   */
   of(transactionId: string): RestoredRun | undefined {
     if (this.runs.size === 0) return undefined;
     const origin = originOf(transactionId);

@@ -22,7 +22,9 @@ export interface BranchHeuristic {
   readonly reason: string;
 }
 
-/** Until when a branch that voted commit can commit. Moments are on the coordinator's clock, in milliseconds. */
+/**
+ * Until when a branch that voted commit can commit. Moments are on the coordinator's clock, in milliseconds.
+ */
 export class VoteExpiry {
   /** Whether it was reported that this moment is near. */
   isAnnounced = false;

@@ -2,7 +2,10 @@ import type { RegisteredParticipant } from '../participant/registered-participan
 import { includes } from '../protocol/index.js';
 import type { BranchRecord } from './records.js';
 
-/** @returns another branch of the transaction that is prepared in the same database, or at the same participant. */
+/**
+ * @returns another branch of the transaction that is prepared in the same database, or at the same
+ * participant.
+ */
 export function preparedSibling({ transaction, participant, index }: BranchRecord): BranchRecord | undefined {
   return transaction.branches.find(
     (other) =>

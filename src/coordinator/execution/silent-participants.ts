@@ -28,7 +28,10 @@ export class SilentParticipants {
     this.observers.silent(participant);
   }
 
-  /** Reports those that are not silent any more. Of one that nothing is known of any more, the next prepare shows it. */
+  /**
+   * Reports those that are not silent any more. Of one that nothing is known of any more, the next prepare
+   * shows it.
+   */
   sweep(now: number): void {
     for (const [participant, isReported] of this.silent) {
       if (participant.silentSince(now) !== undefined) continue;

@@ -65,7 +65,10 @@ export function describeUndecided(answer: Exclude<Answer, 'commit' | Refused>): 
   return answer instanceof Expiring ? 'a vote that expires' : answer.description;
 }
 
-/** Each field is read once, so that it cannot change its value later. A value that cannot be read is not a vote. */
+/**
+ * Each field is read once, so that it cannot change its value later. A value that cannot be read is not a
+ * vote.
+ */
 function voteIn(value: object): Expiring | Refused | Unintelligible | undefined {
   try {
     const { vote, code, reason, conflict, overloaded, temporary, validForMs } = value as Readonly<

@@ -15,7 +15,10 @@ export function describeValidFor(value: unknown): string {
   return `a vote for commit with a validForMs ${given} (give milliseconds, more than 0 and at most ${MAX_VALID_FOR_MS})`;
 }
 
-/** @returns a vote for commit that expires, read once and copied; undefined when the value is none or cannot be read. */
+/**
+ * @returns a vote for commit that expires, read once and copied; undefined when the value is none or cannot
+ * be read.
+ */
 export function expiringVoteIn(
   value: unknown,
 ): { readonly vote: 'commit'; readonly validForMs: number } | undefined {

@@ -23,8 +23,8 @@ export class LineWindow {
 }
 
 /**
- * Limits how many lines of one kind are written. Every line that is left out is counted: in a line at the end of its window, and in a
- * total.
+ * Limits how many lines of one kind are written. Every line that is left out is counted: in a line at the end
+ * of its window, and in a total.
  */
 export class LineLimit {
   private readonly waiting = new Set<LineWindow>();

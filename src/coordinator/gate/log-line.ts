@@ -4,8 +4,9 @@ import { oneLine } from './texts.js';
 /**
  * One line of the log: a message and its fields, as the only argument of a call of Nest's logger.
  *
- * Loggers differ in what they do with an object. nestjs-pino and JSON loggers take the fields. ConsoleLogger prints one plain
- * object over many lines, so it is given a text of one line instead. Loggers that make a text of their argument get the same text.
+ * Loggers differ in what they do with an object. nestjs-pino and JSON loggers take the fields. ConsoleLogger
+ * prints one plain object over many lines, so it is given a text of one line instead. Loggers that make a
+ * text of their argument get the same text.
  */
 export class LogLine {
   /** The name that pino gives to its message. */

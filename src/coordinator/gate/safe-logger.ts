@@ -1,7 +1,10 @@
 import { Logger } from '@nestjs/common';
 import { messageOf, oneLine } from './texts.js';
 
-/** The logger of code that must go on even if the logger of the application throws. Its first error becomes a warning of the process. */
+/**
+ * The logger of code that must go on even if the logger of the application throws. Its first error becomes a
+ * warning of the process.
+ */
 export class SafeLogger extends Logger {
   private hasFailed = false;
 

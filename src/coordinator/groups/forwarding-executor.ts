@@ -1,7 +1,10 @@
 import type { BranchRecord, TransactionExecutor, TransactionRecord } from '../execution/records.js';
 import type { BranchSet, StateNumber, ToldNumber } from '../protocol/index.js';
 
-/** Passes every effect and every answer on to the executor of the coordinator. Its subclasses change some of that. */
+/**
+ * Passes every effect and every answer on to the executor of the coordinator. Its subclasses change some of
+ * that.
+ */
 export class ForwardingExecutor implements TransactionExecutor {
   constructor(protected readonly main: TransactionExecutor) {}
 

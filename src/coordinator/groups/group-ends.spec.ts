@@ -56,7 +56,8 @@ describe('a group that is prepared', () => {
         await clock.advance(200);
         await turns(5);
       }
-      // A participant that has not answered may still be at work, so nothing is run again for it: the callers know at most.
+      // A participant that has not answered may still be at work, so nothing is run again for it: the callers
+      // know at most.
       const outcomes = await blocked;
       const committed = outcomes.filter(({ status }) => status === 'committed').length;
       expect(outcomes.every(({ status }) => status === 'committed' || status === 'aborted')).toBe(true);

@@ -36,12 +36,15 @@ import { type ReadVote, isProblem } from './member-votes.js';
 const MAX_RUNS = 4;
 
 /**
- * The future of a member that is no longer part of its group, as soon as none of its work is open: it runs on its own, it waits
- * for the next group, or for a group that waits for those of other coordinators, or it is decided already.
+ * The future of a member that is no longer part of its group, as soon as none of its work is open: it runs on
+ * its own, it waits for the next group, or for a group that waits for those of other coordinators, or it is
+ * decided already.
  */
 type Next = 'alone' | 'again' | 'in turn' | 'decided';
 
-/** A group that is aborted for one of these may have been aborted because of any of its members, or of none. */
+/**
+ * A group that is aborted for one of these may have been aborted because of any of its members, or of none.
+ */
 const SAYS_NOTHING_OF_MEMBERS = new Set([CAUSE_REFUSED, CAUSE_FAILED, CAUSE_TIMED_OUT, CAUSE_EXPIRED]);
 
 /** The parts of the coordinator that a group uses. */
@@ -69,8 +72,9 @@ export interface GroupParts {
 }
 
 /**
- * One group, from the work of its members to its end. The work runs first, at all participants, and is prepared only if no
- * member is refused anywhere. Otherwise it is discarded, and runs again without the members that were refused.
+ * One group, from the work of its members to its end. The work runs first, at all participants, and is
+ * prepared only if no member is refused anywhere. Otherwise it is discarded, and runs again without the
+ * members that were refused.
  */
 export class GroupRun {
   /** The group, which the protocol drives as any other transaction. */
@@ -82,7 +86,10 @@ export class GroupRun {
   private trials: readonly Member[] = [];
   /** Their work is open until the next run has undone it everywhere. */
   private readonly leaving = new Map<Member, Next>();
-  /** Each was refused behind exactly the members that are prepared. They are final once the group has committed. */
+  /**
+   * Each was refused behind exactly the members that are prepared. They are final once the group has
+   * committed.
+   */
   private refusals: Refusal<Member>[] = [];
   /** They run on their own when no participant holds anything of the group. */
   private readonly aside: Member[] = [];
@@ -191,7 +198,9 @@ export class GroupRun {
     return this.work.run(this.members, this.trials, this.runs, isOpen, inTurn);
   }
 
-  /** @param canTry whether those that were refused behind another member can be tried behind those that stay. */
+  /**
+   * @param canTry whether those that were refused behind another member can be tried behind those that stay.
+   */
   private goOnWith({ kept, first, later, alone, gone }: Judgement<Member>, canTry: boolean): void {
     this.members = kept;
     this.leave(gone, 'decided');
@@ -221,7 +230,10 @@ export class GroupRun {
     this.parts.alone(are('alone').filter(({ isActive }) => isActive));
   }
 
-  /** They may have been refused because of a member that does not commit: they wait for one more group, then run alone. */
+  /**
+   * They may have been refused because of a member that does not commit: they wait for one more group, then
+   * run alone.
+   */
   private tryAgain(members: readonly Member[]): void {
     const active = members.filter(({ isActive }) => isActive);
     const again = active.filter(({ wasPutBack }) => !wasPutBack);
@@ -230,7 +242,9 @@ export class GroupRun {
     this.parts.putBack(again);
   }
 
-  /** No member is refused anywhere. From the next call on, the outcome of each member is that of the group. */
+  /**
+   * No member is refused anywhere. From the next call on, the outcome of each member is that of the group.
+   */
   private prepare({ members: votes, trials }: RunVotes): void {
     const { group, members } = this;
     this.judgeTrials(trials);
@@ -309,7 +323,10 @@ export class GroupRun {
     }
   }
 
-  /** Nothing of an aborted group is left. Its members run again when no participant can still be working for it. */
+  /**
+   * Nothing of an aborted group is left. Its members run again when no participant can still be working for
+   * it.
+   */
   answered(): void {
     const { group } = this;
     if (!this.isRolledBack) return;
@@ -329,16 +346,17 @@ export class GroupRun {
   }
 
   /**
-   * Looks after the members of an aborted group that has come to no end: its rollback waits for recovery, or a prepare has no
-   * answer yet and may never have one. For such an answer only members wait that are to run again, and only as long as the
-   * answer to their callers is withheld.
+   * Looks after the members of an aborted group that has come to no end: its rollback waits for recovery, or
+   * a prepare has no answer yet and may never have one. For such an answer only members wait that are to run
+   * again, and only as long as the answer to their callers is withheld.
    *
    * @returns whether to look again.
    */
   lingers(): boolean {
     if (this.isOver) return false;
     if (!this.isRolledBack) {
-      // A prepare was answered late, and that branch is being rolled back. Its end, or its stall, is noticed by itself.
+      // A prepare was answered late, and that branch is being rolled back. Its end, or its stall, is noticed
+      // by itself.
       if (this.group.state === ABORTED && !this.group.isStalled) return true;
       this.waits();
       return this.members.some(({ isActive }) => isActive);

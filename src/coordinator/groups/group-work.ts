@@ -10,10 +10,16 @@ import { ACTIVE } from '../protocol/index.js';
 import type { Member } from './member.js';
 import { type ReadVote, votesIn } from './member-votes.js';
 
-/** The work of a group may take this part of the time that its members have left, so that each can still run on its own. */
+/**
+ * The work of a group may take this part of the time that its members have left, so that each can still run
+ * on its own.
+ */
 const SHARE_OF_MEMBERS = 1 / 4;
 
-/** It may take as long as this in any case, so that a member with hardly any time left does not stop the work of all. */
+/**
+ * It may take as long as this in any case, so that a member with hardly any time left does not stop the work
+ * of all.
+ */
 const SHORTEST_WORK_MS = 50;
 
 /** It may not take longer than this: work that does so runs on its own. */
@@ -35,7 +41,9 @@ export interface RunVotes {
 /** A group of another coordinator works at a participant. */
 export const BUSY = Symbol('busy');
 
-/** Calls the participants of a group before it is prepared: for the work of the members, and to discard it. */
+/**
+ * Calls the participants of a group before it is prepared: for the work of the members, and to discard it.
+ */
 export class GroupWork {
   private controller: AbortController | undefined = undefined;
 
@@ -58,7 +66,8 @@ export class GroupWork {
    * @param trials are only tried behind them.
    * @param run the number of the run, from 1.
    * @param isOpen whether the work of an earlier run is still open.
-   * @param inTurn whether each participant begins after the one before has done its work, and waits for others.
+   * @param inTurn whether each participant begins after the one before has done its work, and waits for
+   * others.
    * @returns the votes; a text if a participant has failed as a whole.
    */
   async run(
@@ -98,8 +107,8 @@ export class GroupWork {
   }
 
   /**
-   * Asks no other one once a participant has failed or is busy, or the group has ended. The order is the same for all
-   * coordinators.
+   * Asks no other one once a participant has failed or is busy, or the group has ended. The order is the same
+   * for all coordinators.
    */
   private async inOrderOfNames(asks: readonly Ask[]): Promise<Asked[]> {
     const answers: Asked[] = [];

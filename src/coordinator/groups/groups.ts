@@ -16,8 +16,8 @@ import { WaitingMembers } from './waiting-members.js';
 const GROUP = 'group';
 
 /**
- * Prepares transactions together: those that arrive while a participant works for one group become the next group. A transaction
- * that finds its participants free runs as any other one, and does not wait for others.
+ * Prepares transactions together: those that arrive while a participant works for one group become the next
+ * group. A transaction that finds its participants free runs as any other one, and does not wait for others.
  */
 export class Groups implements Grouping {
   private readonly occupied: OccupiedParticipants;

@@ -18,7 +18,10 @@ export interface Judgement<M> {
   readonly kept: readonly M[];
   /** The first member of all, if it is refused. */
   readonly first: Refusal<M> | undefined;
-  /** Refused behind another member, whose work will not commit, or runs again and may have another effect then. */
+  /**
+   * Refused behind another member, whose work will not commit, or runs again and may have another effect
+   * then.
+   */
   readonly later: readonly M[];
   /** Cannot be part of any group. */
   readonly alone: readonly M[];
@@ -29,9 +32,10 @@ export interface Judgement<M> {
 }
 
 /**
- * Judges one run. Within it the members ran one after the other, so a member may have seen the work of those before it, and
- * nothing of those after it. What it has seen is undone before the next run. An outside transaction may change the same rows
- * then, so that what it has seen is part of no serial order. So only the refusal of the first member is final.
+ * Judges one run. Within it the members ran one after the other, so a member may have seen the work of those
+ * before it, and nothing of those after it. What it has seen is undone before the next run. An outside
+ * transaction may change the same rows then, so that what it has seen is part of no serial order. So only the
+ * refusal of the first member is final.
  *
  * @param votesOf the votes of the branches of a member, in the order of its branches.
  */

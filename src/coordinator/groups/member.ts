@@ -42,9 +42,10 @@ export interface MemberParts {
 }
 
 /**
- * A transaction that waits for a group, or is a member of one. The protocol core drives it as any other; its effects are
- * carried out by the group. It is ACTIVE until the group is about to be prepared, READY until the group is decided, and then
- * follows the group. So its deadline and its caller can end it up to the first prepare of the group, and not after it.
+ * A transaction that waits for a group, or is a member of one. The protocol core drives it as any other; its
+ * effects are carried out by the group. It is ACTIVE until the group is about to be prepared, READY until the
+ * group is decided, and then follows the group. So its deadline and its caller can end it up to the first
+ * prepare of the group, and not after it.
  */
 export class Member extends ForwardingExecutor implements GroupPlace {
   /** Whether its work may be in what a participant has open. */
@@ -189,7 +190,8 @@ export class Member extends ForwardingExecutor implements GroupPlace {
 }
 
 /**
- * A member has ended, and a late answer to a prepare of its group has brought reports that it may not have yet.
+ * A member has ended, and a late answer to a prepare of its group has brought reports that it may not have
+ * yet.
  *
  * @param setAside keeps it until its reports are forgotten.
  */

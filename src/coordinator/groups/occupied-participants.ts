@@ -5,16 +5,19 @@ import type { RegisteredParticipant } from '../participant/registered-participan
 import { includes, isAbort, isCommit } from '../protocol/index.js';
 
 /**
- * Which participants work for a group, or for a single transaction that others may be grouped behind. There is at most one at
- * a time for each participant. All participants of a transaction are taken in one step, so none waits for another while it
- * holds one. A participant is free when it has acknowledged the decision, or has stalled.
+ * Which participants work for a group, or for a single transaction that others may be grouped behind. There
+ * is at most one at a time for each participant. All participants of a transaction are taken in one step, so
+ * none waits for another while it holds one. A participant is free when it has acknowledged the decision, or
+ * has stalled.
  */
 export class OccupiedParticipants implements Occupation<TransactionRecord> {
   private readonly holders = new Map<RegisteredParticipant, TransactionRecord>();
   /** Participants that have not answered in time, with the number of their answers then. */
   private readonly silent = new Map<RegisteredParticipant, number>();
 
-  /** @param freed called when participants of a transaction are free; `isOver` says whether all of them are. */
+  /**
+   * @param freed called when participants of a transaction are free; `isOver` says whether all of them are.
+   */
   constructor(
     private readonly registry: Pick<TransactionRegistry, 'unsettled'>,
     private readonly freed: (transaction: TransactionRecord, isOver: boolean) => void,
@@ -63,7 +66,10 @@ export class OccupiedParticipants implements Occupation<TransactionRecord> {
     this.late(transaction.branches[branch]!.participant);
   }
 
-  /** The participant has not answered in time: its transactions run outside groups until it has answered again. */
+  /**
+   * The participant has not answered in time: its transactions run outside groups until it has answered
+   * again.
+   */
   late(participant: RegisteredParticipant): void {
     this.silent.set(participant, answersOf(participant));
   }

@@ -41,8 +41,8 @@ interface Work {
 }
 
 /**
- * A participant with a stock of items, which one unit of work holds as a whole from its work to its end: so units of work run
- * one after the other, as with locks. A take of more than there is is refused.
+ * A participant with a stock of items, which one unit of work holds as a whole from its work to its end: so
+ * units of work run one after the other, as with locks. A take of more than there is is refused.
  */
 export class Stock implements GroupingParticipant<Take> {
   readonly grouped = true;
@@ -51,7 +51,9 @@ export class Stock implements GroupingParticipant<Take> {
   before: (call: StockCall) => unknown = () => {};
   /** Called after a step has taken effect. */
   after: (call: StockCall) => unknown = () => {};
-  /** Called with the items when the work of a group is undone, so that other transactions may come in between. */
+  /**
+   * Called with the items when the work of a group is undone, so that other transactions may come in between.
+   */
   whenUndone: (items: Map<string, number>) => void = () => {};
   /** Whether it does the work of the members behind one that is refused. */
   goesOn = true;

@@ -9,8 +9,8 @@ class Queue {
 }
 
 /**
- * The transactions that wait for a group. Only members with the same participants become one group. There are no more waiting
- * members than transactions in flight.
+ * The transactions that wait for a group. Only members with the same participants become one group. There are
+ * no more waiting members than transactions in flight.
  */
 export class WaitingMembers {
   /** By the participants. The queue that was served last is the last one. */
@@ -52,8 +52,8 @@ export class WaitingMembers {
   }
 
   /**
-   * Takes the members of the next groups, in turn. A queue that waits for one of its participants keeps the others for
-   * itself, so that none waits without end.
+   * Takes the members of the next groups, in turn. A queue that waits for one of its participants keeps the
+   * others for itself, so that none waits without end.
    *
    * @param isFree whether a participant is free. It may have been taken since.
    * @param start takes the members of one group; called once for each.

@@ -80,7 +80,8 @@ export class TryAgainError extends Error {
 }
 
 /**
- * Thrown when a call of a transaction comes that is over: it was late. Nothing was done, and nothing is known of the branch.
+ * Thrown when a call of a transaction comes that is over: it was late. Nothing was done, and nothing is known
+ * of the branch.
  *
  * @publicApi
  */

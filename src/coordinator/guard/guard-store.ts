@@ -9,8 +9,8 @@ export type GuardRecord =
   /** Its prepare is running, or was running when the process ended. */
   | { readonly state: 'preparing'; readonly by?: string }
   /**
-   * It gave this answer to prepare, and has received no decision yet. `expiresAt` is when a vote that expires does, in
-   * milliseconds since the epoch.
+   * It gave this answer to prepare, and has received no decision yet. `expiresAt` is when a vote that expires
+   * does, in milliseconds since the epoch.
    */
   | { readonly state: 'voted'; readonly vote: Vote; readonly expiresAt?: number }
   /** Its prepare threw an error, but may have had an effect. */

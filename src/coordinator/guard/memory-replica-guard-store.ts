@@ -17,7 +17,8 @@ interface Kept {
 }
 
 /**
- * Keeps the records of a participant host in memory, for participants whose data ends with the process as well.
+ * Keeps the records of a participant host in memory, for participants whose data ends with the process as
+ * well.
  *
  * @publicApi
  */

@@ -24,8 +24,8 @@ export type GuardWrite =
   | { readonly isWritten: false; readonly stored: StoredGuardRecord | undefined };
 
 /**
- * No call of a transaction of this epoch comes any more whose number is at most `sequence`. The epoch 0 stands for
- * whole epochs: `sequence` is the highest epoch that is over.
+ * No call of a transaction of this epoch comes any more whose number is at most `sequence`. The epoch 0
+ * stands for whole epochs: `sequence` is the highest epoch that is over.
  *
  * @publicApi
  */
@@ -35,9 +35,9 @@ export interface LowWaterMark {
 }
 
 /**
- * Stores the records of guards in several processes at the same time: the replicas of a participant host. Each
- * write is one atomic step. After a write was rejected it is unknown whether it has taken effect, and it must not
- * take effect later.
+ * Stores the records of guards in several processes at the same time: the replicas of a participant host.
+ * Each write is one atomic step. After a write was rejected it is unknown whether it has taken effect, and it
+ * must not take effect later.
  *
  * @publicApi
  */
@@ -45,7 +45,10 @@ export interface ReplicaGuardStore {
   /** Whether the records outlive the process. */
   readonly durable: boolean;
 
-  /** Finds out whether the store can be used, before anything else. Optional. An error stops the start of the host. */
+  /**
+   * Finds out whether the store can be used, before anything else. Optional. An error stops the start of the
+   * host.
+   */
   start?(): Promise<void>;
 
   read(branch: GuardedBranch): Promise<StoredGuardRecord | undefined>;
@@ -54,8 +57,8 @@ export interface ReplicaGuardStore {
    * Writes a record, unless there is one.
    *
    * @param holdMs for how long other processes leave the branch to this one, by the clock of the store.
-   * @param unlessOver whether to write nothing for a transaction at or below its low-water mark. The result then
-   * has no record.
+   * @param unlessOver whether to write nothing for a transaction at or below its low-water mark. The result
+   * then has no record.
    */
   insert(
     branch: GuardedBranch,
@@ -79,7 +82,8 @@ export interface ReplicaGuardStore {
   /**
    * Keeps the token of a run of a coordinator, unless there is one for its log and epoch.
    *
-   * @returns the token that is kept; '' when there is none, and the whole epoch is over: no run of it makes a call any more.
+   * @returns the token that is kept; '' when there is none, and the whole epoch is over: no run of it makes a
+   * call any more.
    */
   admitRun(run: Pick<CoordinatorRun, 'logId' | 'epoch' | 'token'>): Promise<string>;
 
@@ -90,9 +94,9 @@ export interface ReplicaGuardStore {
   isOver(transactionId: string): Promise<boolean>;
 
   /**
-   * Drops final records at or below the low-water marks that were stored when it was last called. So between a mark
-   * and the loss of a record there is the whole interval between two calls. Of epochs that are over as a whole it drops the
-   * marks and the tokens as well: the mark of the epoch 0 says all of it.
+   * Drops final records at or below the low-water marks that were stored when it was last called. So between
+   * a mark and the loss of a record there is the whole interval between two calls. Of epochs that are over as
+   * a whole it drops the marks and the tokens as well: the mark of the epoch 0 says all of it.
    *
    * @returns the number of records that were dropped.
    */

@@ -53,11 +53,12 @@ export interface ReplicaGuardOptions {
 }
 
 /**
- * Makes the methods of a participant safe for delivery at least once, where several processes serve it behind one
- * address. The records are in a store that all of them share, and change by compare-and-set.
+ * Makes the methods of a participant safe for delivery at least once, where several processes serve it behind
+ * one address. The records are in a store that all of them share, and change by compare-and-set.
  *
- * A call that meets another process at work on the same branch is told to try again, until the time of that call is
- * over. Then it takes over by compare-and-set, and the other process, if it still works, loses: it undoes its work.
+ * A call that meets another process at work on the same branch is told to try again, until the time of that
+ * call is over. Then it takes over by compare-and-set, and the other process, if it still works, loses: it
+ * undoes its work.
  */
 export class ReplicaGuard {
   private readonly by = randomUUID();
@@ -120,7 +121,8 @@ export class ReplicaGuard {
   commitOnePhase(branch: Branch, { prepare, commit, rollback }: OnePhaseSteps): Promise<OnePhaseAnswer> {
     const key = branchKey(branch);
     return this.turns.once(`one-phase ${key}`, async () => {
-      // An earlier attempt may have committed, and its record may be dropped: then nothing is known, and nothing is refused.
+      // An earlier attempt may have committed, and its record may be dropped: then nothing is known, and
+      // nothing is refused.
       const isRepeat = branch.attempt > 1;
       if (isRepeat) await this.admit(branch);
       const conflict = this.isAdmitted(branch) ? undefined : await this.refusalOfRun(branch);
@@ -370,7 +372,9 @@ export class ReplicaGuard {
     return answer;
   }
 
-  /** It is known that the effect is still to do. If this cannot be written, the time of the call ends first. */
+  /**
+   * It is known that the effect is still to do. If this cannot be written, the time of the call ends first.
+   */
   private async noteFailed(place: GuardedBranch, version: number, record: GuardRecord): Promise<void> {
     await this.store.replace(place, version, record, 0).catch(() => {});
   }

@@ -1,8 +1,8 @@
 import { GivenBranch } from '../participant/given-branch.js';
 
 /**
- * A branch whose work can be stopped besides: its signal is also aborted by {@link StoppableBranch.stop}. The signal is
- * made only when the participant asks for it.
+ * A branch whose work can be stopped besides: its signal is also aborted by {@link StoppableBranch.stop}. The
+ * signal is made only when the participant asks for it.
  */
 export class StoppableBranch extends GivenBranch {
   #stop: AbortController | undefined;

@@ -38,7 +38,8 @@ export function voteIn(answer: unknown): Vote | undefined {
 }
 
 /**
- * @param calledAt when its prepare was called, in milliseconds since the epoch: a vote that expires is counted from there.
+ * @param calledAt when its prepare was called, in milliseconds since the epoch: a vote that expires is
+ * counted from there.
  * @returns the record of a branch that has voted.
  */
 export function votedRecord(vote: Vote, calledAt: number): VotedRecord {

@@ -5,8 +5,9 @@ import { textAt } from '../gate/failure.js';
 import { messageOf } from '../gate/texts.js';
 
 /**
- * The decision log as this coordinator has claimed it. It knows whether the claim still holds, and whether the log takes records.
- * If one of them is false, no new transaction starts, since it could only end in doubt. Transactions under way go on.
+ * The decision log as this coordinator has claimed it. It knows whether the claim still holds, and whether
+ * the log takes records. If one of them is false, no new transaction starts, since it could only end in
+ * doubt. Transactions under way go on.
  */
 export class ClaimedLog {
   /** The log, when several members share it. */
@@ -15,7 +16,10 @@ export class ClaimedLog {
   /** Answers for {@link run}; the coordinator says how. */
   isUnsettled: (transactionId: string) => boolean = () => true;
   lowWaterMarks: NonNullable<CoordinatorRun['lowWaterMarks']> = () => [];
-  /** Until when no other member can have adopted the run, on the clock of the coordinator; the membership says so. */
+  /**
+   * Until when no other member can have adopted the run, on the clock of the coordinator; the membership says
+   * so.
+   */
   ownUntil: () => number = () => Infinity;
   private lost = false;
   private broken = false;
@@ -39,7 +43,10 @@ export class ClaimedLog {
     return this.currentRun;
   }
 
-  /** The log was claimed once more, for a later run of the same process, so the loss of the earlier claim no longer counts. */
+  /**
+   * The log was claimed once more, for a later run of the same process, so the loss of the earlier claim no
+   * longer counts.
+   */
   claimedAgain(claim: LogClaim): void {
     this.currentRun = this.runOf(claim);
     this.lost = false;
@@ -86,7 +93,8 @@ export class ClaimedLog {
   }
 
   /**
-   * Whether no other member can have adopted the run by this moment. False says only that one may have: the log knows.
+   * Whether no other member can have adopted the run by this moment. False says only that one may have: the
+   * log knows.
    *
    * @param now on the clock of the coordinator.
    */
@@ -111,8 +119,8 @@ export class ClaimedLog {
   }
 
   /**
-   * @param run the run for which the log was asked. That an earlier run of this process has ended says nothing of the
-   * present one.
+   * @param run the run for which the log was asked. That an earlier run of this process has ended says
+   * nothing of the present one.
    */
   failed(error: unknown, run = this.run): void {
     const code = textAt(error, 'code');
@@ -131,8 +139,8 @@ export class ClaimedLog {
   }
 
   /**
-   * The log took a record, or answered that it takes records, so an earlier problem is over. A broken log stays broken until a
-   * new start, although it still acknowledges earlier writes.
+   * The log took a record, or answered that it takes records, so an earlier problem is over. A broken log
+   * stays broken until a new start, although it still acknowledges earlier writes.
    */
   succeeded(): void {
     if (!this.broken) this.currentProblem = undefined;

@@ -44,7 +44,11 @@ export class UnknownLogFormatError extends CoordinatorError {
   }
 }
 
-/** The folder holds a log of an earlier version of this library, which kept it in another database. @publicApi */
+/**
+ * The folder holds a log of an earlier version of this library, which kept it in another database.
+ *
+ * @publicApi
+ */
 export class FormerLogError extends CoordinatorError {
   readonly code = 'DTC_LOG_FORMAT';
 
@@ -87,8 +91,9 @@ export class LogNotOpenedError extends CoordinatorError {
 }
 
 /**
- * A flush failed, so it is unknown what has reached the disk: the operating system may have dropped what it could not
- * write, and would report success the next time. Only a new start, which reads the log anew, finds out.
+ * A flush failed, so it is unknown what has reached the disk: the operating system may have dropped what it
+ * could not write, and would report success the next time. Only a new start, which reads the log anew, finds
+ * out.
  *
  * Source: Rebello et al., "Can Applications Recover from fsync Failures?", USENIX ATC 2020.
  *
@@ -106,10 +111,11 @@ export class LogBrokenError extends CoordinatorError {
 }
 
 /**
- * A log that several members share lacks something that it had acknowledged: its server was restored from a backup, or a
- * standby took over that did not have it. Nothing may be presumed of what it has lost.
+ * A log that several members share lacks something that it had acknowledged: its server was restored from a
+ * backup, or a standby took over that did not have it. Nothing may be presumed of what it has lost.
  *
- * The numbers count the writes of the epoch: those that the log held when it last acknowledged one, and those that it holds now.
+ * The numbers count the writes of the epoch: those that the log held when it last acknowledged one, and those
+ * that it holds now.
  *
  * @publicApi
  */
@@ -129,7 +135,12 @@ export class LogBehindError extends CoordinatorError {
   }
 }
 
-/** A record could not be read again, or is too large, so it was not written. That says nothing about the next one. @publicApi */
+/**
+ * A record could not be read again, or is too large, so it was not written. That says nothing about the next
+ * one.
+ *
+ * @publicApi
+ */
 export class RecordRefusedError extends CoordinatorError {
   readonly code = 'DTC_RECORD_REFUSED';
 
@@ -148,7 +159,10 @@ export class RecordRefusedError extends CoordinatorError {
 export class LogUnavailableError extends CoordinatorError {
   readonly code = 'DTC_LOG_UNAVAILABLE';
 
-  /** @param problem the error of the log. It is not in the message, which reaches clients: it may name files and hosts. */
+  /**
+   * @param problem the error of the log. It is not in the message, which reaches clients: it may name files
+   * and hosts.
+   */
   constructor(readonly problem: string) {
     super(
       'The decision log takes no records now, so no transaction is started. What is decided goes on, and new ones are ' +

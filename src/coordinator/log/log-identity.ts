@@ -10,7 +10,10 @@ export function newLogId(): string {
   return Array.from({ length: LOG_ID_LENGTH }, () => DIGITS[randomInt(DIGITS.length)]).join('');
 }
 
-/** @returns a token for a start that happens now. It is what two runs with the same log id and epoch differ in. */
+/**
+ * @returns a token for a start that happens now. It is what two runs with the same log id and epoch differ
+ * in.
+ */
 export function newRunToken(): string {
   return randomBytes(TOKEN_BYTES).toString('hex');
 }

@@ -5,8 +5,8 @@ import { newLogId, newRunToken } from './log-identity.js';
 const ONLY_EPOCH = 1;
 
 /**
- * The log of a coordinator whose decisions need not outlive it. The transactions themselves are its memory, so an
- * append has nothing to do and cannot fail. It is a new log, with a new id, each time it is opened.
+ * The log of a coordinator whose decisions need not outlive it. The transactions themselves are its memory,
+ * so an append has nothing to do and cannot fail. It is a new log, with a new id, each time it is opened.
  *
  * @publicApi
  */

@@ -13,7 +13,9 @@ import { type Judgement, RENEWALS_IN_A_LEASE, mayAdopt } from './suspicion.js';
 /** How many leases one adoption may take: it reads everything that an epoch has left. */
 const ADOPTION_LEASES = 12;
 
-/** After one renewal, at most this many undecided transactions of earlier runs of this process are looked up. */
+/**
+ * After one renewal, at most this many undecided transactions of earlier runs of this process are looked up.
+ */
 const MAX_ASKED = 100;
 
 /** A message for the log. */
@@ -30,8 +32,8 @@ export interface TakesOver {
 }
 
 /**
- * Adopts the epochs of members that are gone: it fences an epoch, then reads its records, then completes its transactions. When
- * no transaction of the epoch is open any more, it tells the log.
+ * Adopts the epochs of members that are gone: it fences an epoch, then reads its records, then completes its
+ * transactions. When no transaction of the epoch is open any more, it tells the log.
  */
 export class Adoptions {
   /** The adopted epochs that are not settled yet, each with its run. */
@@ -58,7 +60,9 @@ export class Adoptions {
     this.underWay = this.pass(renewal, judgement).finally(() => (this.underWay = undefined));
   }
 
-  /** This member was fenced: the next adopter of its epoch takes over the epochs that it had adopted as well. */
+  /**
+   * This member was fenced: the next adopter of its epoch takes over the epochs that it had adopted as well.
+   */
   startAgain(): void {
     this.open.clear();
   }
@@ -80,8 +84,8 @@ export class Adoptions {
     let problem: { readonly error: unknown } | undefined;
     try {
       const listed = new Set(renewal.epochs.map(({ epoch }) => epoch));
-      // An epoch that the log does not list any more is settled. An epoch that was settled before may be adopted once more for
-      // its reports.
+      // An epoch that the log does not list any more is settled. An epoch that was settled before may be
+      // adopted once more for its reports.
       for (const epoch of this.open.keys()) if (!listed.has(epoch)) this.open.delete(epoch);
       for (const member of renewal.epochs) {
         if (!this.mayGoOn(judgement)) return;
@@ -119,8 +123,9 @@ export class Adoptions {
   }
 
   /**
-   * Whether an epoch has to be adopted, or adopted once more. The second case: at the first adoption abort could not be presumed,
-   * and since then its owner, which had only lost its connection, has compared its mark with the log.
+   * Whether an epoch has to be adopted, or adopted once more. The second case: at the first adoption abort
+   * could not be presumed, and since then its owner, which had only lost its connection, has compared its
+   * mark with the log.
    */
   private isNews({ epoch, isPresumable }: MemberEpoch): boolean {
     const known = this.open.get(epoch);
@@ -144,8 +149,8 @@ export class Adoptions {
   }
 
   /**
-   * Ends the sessions of a fenced run. Its process may have stopped in the middle of work that holds locks. A participant that is
-   * down does not delay the adoption.
+   * Ends the sessions of a fenced run. Its process may have stopped in the middle of work that holds locks. A
+   * participant that is down does not delay the adoption.
    */
   private endSessionsOf(run: CoordinatorRun): void {
     for (const { instance, name, isClaimed } of this.runtime.parts.participants.registered()) {
@@ -179,8 +184,8 @@ export class Adoptions {
   }
 
   /**
-   * Finds the outcomes of transactions that earlier runs of this process could not decide. Their callers were told `pending`. The
-   * log's answer is final once the epoch is fenced, whichever member has adopted it.
+   * Finds the outcomes of transactions that earlier runs of this process could not decide. Their callers were
+   * told `pending`. The log's answer is final once the epoch is fenced, whichever member has adopted it.
    */
   private async askForEarlier(judgement: Judgement): Promise<void> {
     const { registry, executor, log, timeLimits } = this.runtime;
@@ -199,7 +204,10 @@ export class Adoptions {
     }
   }
 
-  /** A failed adoption does not affect the own transactions of this member, unless it says that this member is fenced. */
+  /**
+   * A failed adoption does not affect the own transactions of this member, unless it says that this member is
+   * fenced.
+   */
   private failed(error: unknown, { own }: Judgement): void {
     const { log } = this.runtime;
     if (log.epoch !== own) return;

@@ -6,13 +6,19 @@ import { RENEWALS_IN_A_LEASE, unsuspectedMs } from './suspicion.js';
 /** Two renewals that are further apart than this number of intervals leave a gap. */
 const GAP_INTERVALS = 2;
 
-/** Renews the lease of a member at a fixed pace, one renewal at a time. It knows for how long the renewals have had no gap. */
+/**
+ * Renews the lease of a member at a fixed pace, one renewal at a time. It knows for how long the renewals
+ * have had no gap.
+ */
 export class Lease {
   /** The time between two renewals, in milliseconds. */
   readonly intervalMs: number;
   private dueAt = 0;
   private isRenewing = false;
-  /** The start of the present row of renewals that were all answered in time; undefined when the last one was not. */
+  /**
+   * The start of the present row of renewals that were all answered in time; undefined when the last one was
+   * not.
+   */
   private steadySince: number | undefined;
   private answeredAt: number | undefined;
   /** When the latest answered renewal was sent. The log has renewed the lease at this moment or later. */
@@ -43,7 +49,10 @@ export class Lease {
     return this.answeredAt === undefined || now - this.answeredAt > this.leaseMs / 2;
   }
 
-  /** Until this moment, on the clock, no other member can have taken this one for dead. 0 before the first renewal. */
+  /**
+   * Until this moment, on the clock, no other member can have taken this one for dead. 0 before the first
+   * renewal.
+   */
   get heldUntil(): number {
     return this.renewedSince === undefined ? 0 : this.renewedSince + unsuspectedMs(this.leaseMs);
   }
@@ -69,7 +78,8 @@ export class Lease {
   /**
    * Renews the lease once.
    *
-   * @throws (as a rejection) the error of the log, or an error that says that no answer came within one interval.
+   * @throws (as a rejection) the error of the log, or an error that says that no answer came within one
+   * interval.
    */
   async renew(lease: MemberLease): Promise<Renewal> {
     const sentAt = this.clock.now();

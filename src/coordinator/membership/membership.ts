@@ -8,8 +8,9 @@ import { Adoptions, type MemberReport, type TakesOver } from './adoptions.js';
 import { Lease } from './lease.js';
 
 /**
- * One member of a coordinator whose log is shared. It renews its lease, adopts the epochs of members that are gone, and takes a
- * new epoch when it was fenced. It has no timer: each sweep of the coordinator does what is due.
+ * One member of a coordinator whose log is shared. It renews its lease, adopts the epochs of members that are
+ * gone, and takes a new epoch when it was fenced. It has no timer: each sweep of the coordinator does what is
+ * due.
  */
 export class Membership {
   readonly lease: Lease;
@@ -54,7 +55,9 @@ export class Membership {
     this.isAdopting = true;
   }
 
-  /** Ends the adoptions. From now on the member takes no new epoch, but renews its lease until {@link leave}. */
+  /**
+   * Ends the adoptions. From now on the member takes no new epoch, but renews its lease until {@link leave}.
+   */
   async stop(): Promise<void> {
     this.isAdopting = false;
     await this.adoptions.stop();
@@ -63,8 +66,8 @@ export class Membership {
   /**
    * Ends the epoch, so that another member adopts the rest at once.
    *
-   * @returns a promise that resolves when the log has the end of the epoch, or has not answered within one lease; it never
-   * rejects.
+   * @returns a promise that resolves when the log has the end of the epoch, or has not answered within one
+   * lease; it never rejects.
    */
   async leave(): Promise<void> {
     this.isRenewing = false;
@@ -101,8 +104,8 @@ export class Membership {
       this.renewed(renewal);
     } catch (error) {
       if (run !== log.run) return;
-      // One late renewal does not prove that the log is down. After half a lease without an answer no new transaction should
-      // depend on the log.
+      // One late renewal does not prove that the log is down. After half a lease without an answer no new
+      // transaction should depend on the log.
       const hasEnded = ['DTC_FENCED', 'DTC_LOG_BEHIND'].includes(textAt(error, 'code') ?? '');
       if (hasEnded || this.lease.isAtRisk(parts.clock.now())) log.failed(error, run);
       this.failed('The lease was not renewed', error);
@@ -128,7 +131,10 @@ export class Membership {
     this.adoptions.consider(renewal, { own: log.epoch, isSteady, leaseMs });
   }
 
-  /** Writes records in a newer format as soon as every member that can still write can read it. The log checks this condition again. */
+  /**
+   * Writes records in a newer format as soon as every member that can still write can read it. The log checks
+   * this condition again.
+   */
   private async raiseFormat({ format, epochs }: Renewal): Promise<void> {
     const known = epochs.flatMap(({ isFenced, formats }) => (isFenced ? [] : [formats.last]));
     const newest = Math.min(...known);
@@ -144,7 +150,9 @@ export class Membership {
     }
   }
 
-  /** This member was fenced: it ends the transactions that it cannot decide any more, and takes a new epoch. */
+  /**
+   * This member was fenced: it ends the transactions that it cannot decide any more, and takes a new epoch.
+   */
   private async comeBack(): Promise<void> {
     const { runtime } = this;
     const { epoch } = runtime.log;
@@ -156,14 +164,17 @@ export class Membership {
       this.goOn(claim);
       this.say('warn', `Epoch ${epoch} of this member was fenced. It goes on with epoch ${claim.epoch}`);
     } catch (error) {
-      // The error may say that the log has lost records that it had acknowledged. Operators then need to know why this member
-      // decides nothing.
+      // The error may say that the log has lost records that it had acknowledged. Operators then need to know
+      // why this member decides nothing.
       runtime.log.failed(error);
       this.failed('This member was fenced and has no new epoch', error);
     }
   }
 
-  /** Do not wait for a log that does not answer: the callers of the transactions that it has not answered are told `pending`. */
+  /**
+   * Do not wait for a log that does not answer: the callers of the transactions that it has not answered are
+   * told `pending`.
+   */
   private async abandon(): Promise<void> {
     const { timeLimits, executor, parts } = this.runtime;
     await timeLimits.within(executor.abandon(), parts.options.leaseMs);

@@ -6,8 +6,8 @@ export const RENEWALS_IN_A_LEASE = 5;
 /** A free lock counts only when the last renewal of its member is older than this. */
 const LOCK_COUNTS_AFTER_MS = 1_000;
 /**
- * It must also be older than this number of intervals: a member that had only lost its connection has then had the time to come
- * back.
+ * It must also be older than this number of intervals: a member that had only lost its connection has then
+ * had the time to come back.
  */
 const LOCK_COUNTS_AFTER_RENEWALS = 1.5;
 
@@ -21,12 +21,13 @@ export interface Judgement {
 }
 
 /**
- * Whether a member may adopt an epoch. Nothing here proves that the owner is dead: it is only a reason to fence it.
+ * Whether a member may adopt an epoch. Nothing here proves that the owner is dead: it is only a reason to
+ * fence it.
  *
  * - An epoch that is fenced has no owner any more, unless a living member has adopted it.
- * - An epoch whose lease has expired, or whose lock is free, may have an owner that lives: the server of the log may have
- *   been restarted, or no member could reach it. So the member must have renewed its own lease for one full lease. By then every
- *   living member has renewed as well.
+ * - An epoch whose lease has expired, or whose lock is free, may have an owner that lives: the server of the
+ *   log may have been restarted, or no member could reach it. So the member must have renewed its own lease
+ *   for one full lease. By then every living member has renewed as well.
  */
 export function mayAdopt(member: MemberEpoch, renewal: Renewal, judgement: Judgement): boolean {
   const { epoch, isFenced, adoptedBy } = member;
@@ -55,7 +56,10 @@ function lockCountsAfterMs(leaseMs: number): number {
   return Math.max(LOCK_COUNTS_AFTER_MS, (LOCK_COUNTS_AFTER_RENEWALS * leaseMs) / RENEWALS_IN_A_LEASE);
 }
 
-/** @returns for how long after a renewal no other member suspects this one, even if its session ends; in milliseconds. */
+/**
+ * @returns for how long after a renewal no other member suspects this one, even if its session ends; in
+ * milliseconds.
+ */
 export function unsuspectedMs(leaseMs: number): number {
   return Math.min(leaseMs, lockCountsAfterMs(leaseMs));
 }

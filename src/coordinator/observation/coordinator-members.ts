@@ -23,7 +23,9 @@ export interface MemberView {
   readonly leaseAgeMs: number;
   /** The epoch of the member that has adopted it; null for none. */
   readonly adoptedBy: number | null;
-  /** Whether no record means abort once it is fenced. If not, an operator decides on its prepared branches. */
+  /**
+   * Whether no record means abort once it is fenced. If not, an operator decides on its prepared branches.
+   */
   readonly presumable: boolean;
 }
 
@@ -46,8 +48,9 @@ export interface MembersView {
 }
 
 /**
- * The owner of a transaction: this member (`self`), another one (`member`), or none yet, because its member is gone and was not
- * adopted (`none`). The id may be of another log (`foreign`), or the log may not answer now (`unknown`).
+ * The owner of a transaction: this member (`self`), another one (`member`), or none yet, because its member
+ * is gone and was not adopted (`none`). The id may be of another log (`foreign`), or the log may not answer
+ * now (`unknown`).
  *
  * @publicApi
  */
@@ -62,7 +65,10 @@ export type TransactionOwner =
       readonly address: string | null;
     };
 
-/** An adopter that is adopted is followed this often. The log names the last one itself, unless it has changed meanwhile. */
+/**
+ * An adopter that is adopted is followed this often. The log names the last one itself, unless it has changed
+ * meanwhile.
+ */
 const MAX_HOPS = 4;
 
 /** The members of the coordinator, and who of them owns a transaction. @publicApi */
@@ -104,8 +110,8 @@ export class CoordinatorMembers {
   }
 
   /**
-   * Finds out which member owns a transaction. An id of the present run is this member's; for any other the log is asked,
-   * since the owner may have changed at any moment.
+   * Finds out which member owns a transaction. An id of the present run is this member's; for any other the
+   * log is asked, since the owner may have changed at any moment.
    *
    * @returns the owner; it is never a rejection.
    */
@@ -135,7 +141,10 @@ export class CoordinatorMembers {
     return inquire(transactionId, this.runtime);
   }
 
-  /** @returns a part of the transactions of this member, each with its place in the list. @throws InvalidRequestError */
+  /**
+   * @returns a part of the transactions of this member, each with its place in the list.
+   * @throws InvalidRequestError
+   */
   entries(filter: TransactionFilter): TransactionEntries {
     const { registry, parts } = this.runtime;
     return entriesOf(registry, filter, parts.clock.now());

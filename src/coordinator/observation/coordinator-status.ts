@@ -24,8 +24,8 @@ export interface CoordinatorCondition {
   /** Whether decisions of earlier runs have yet to be tried for the first time. */
   readonly recovering: boolean;
   /**
-   * Whether another process has claimed the log, or another member has fenced this one. A member of a shared log
-   * takes a new epoch by itself.
+   * Whether another process has claimed the log, or another member has fenced this one. A member of a shared
+   * log takes a new epoch by itself.
    */
   readonly fenced: boolean;
   /** Why the decision log takes no records, or null while it does. */

@@ -11,8 +11,8 @@ export class EventListeners {
   constructor(private readonly discovery: DiscoveryService) {}
 
   /**
-   * Hands the methods with `@OnTransaction` to `@nestjs/event-emitter`, which adds them to the emitter when the
-   * application has started.
+   * Hands the methods with `@OnTransaction` to `@nestjs/event-emitter`, which adds them to the emitter when
+   * the application has started.
    *
    * @returns the emitter; undefined if the application has none.
    */

@@ -52,7 +52,10 @@ export interface TransactionExpiringEvent extends TransactionEvent {
   /** When the vote expires, in milliseconds since the epoch, and how long that is from now. */
   readonly expiresAt: number;
   readonly leftMs: number;
-  /** `commit`: it is decided, and not delivered yet. `unknown`: the branch is prepared, and nothing is decided. */
+  /**
+   * `commit`: it is decided, and not delivered yet. `unknown`: the branch is prepared, and nothing is
+   * decided.
+   */
   readonly decision: 'commit' | 'unknown';
 }
 

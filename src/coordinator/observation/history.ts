@@ -51,8 +51,8 @@ interface Totals {
 }
 
 /**
- * Keeps what the coordinator has done in the last hour, so that an operator who comes late still sees when something began.
- * It reads the counters at a fixed pace; transactions pay nothing for it.
+ * Keeps what the coordinator has done in the last hour, so that an operator who comes late still sees when
+ * something began. It reads the counters at a fixed pace; transactions pay nothing for it.
  *
  * @publicApi
  */

@@ -38,7 +38,10 @@ export class Snapshot {
   readonly stalled = new Group();
   /** With a heuristic report that no operator has dealt with. */
   readonly heuristic = new Group();
-  /** The branches that are not completed and whose vote is about to expire or has expired, by their participant's name. */
+  /**
+   * The branches that are not completed and whose vote is about to expire or has expired, by their
+   * participant's name.
+   */
   private readonly expiring = new Map<string, number>();
   /** By participant, registered or not. */
   private readonly unresolved: ReadonlyMap<RegisteredParticipant, Unresolved>;

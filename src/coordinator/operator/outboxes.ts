@@ -11,7 +11,10 @@ export interface OutboxCounts {
 /** The state of one outbox. @publicApi */
 export interface OutboxStatus {
   readonly name: string;
-  /** The numbers of messages in its tables, as counted last. Undefined before the first count, and while the database does not answer. */
+  /**
+   * The numbers of messages in its tables, as counted last. Undefined before the first count, and while the
+   * database does not answer.
+   */
   readonly held: OutboxCounts | undefined;
   /** Messages that this process has sent since its start. */
   readonly sent: number;
@@ -47,13 +50,15 @@ export interface DeadMessageInFull extends DeadMessage {
 }
 
 /**
- * The outboxes of the application, as its operators see them. OperationsModule finds it among the providers by
- * {@link OUTBOX_DESK}, so that it depends on no outbox.
+ * The outboxes of the application, as its operators see them. OperationsModule finds it among the providers
+ * by {@link OUTBOX_DESK}, so that it depends on no outbox.
  */
 export interface OutboxDesk {
   status(): readonly OutboxStatus[];
 
-  /** @returns at most so many dead messages, the first in the order of positions, behind the position `after`. */
+  /**
+   * @returns at most so many dead messages, the first in the order of positions, behind the position `after`.
+   */
   listDead(outbox: string, limit: number, after?: number): Promise<readonly DeadMessage[]>;
 
   /** @returns undefined when no message with this id is dead. */

@@ -2,8 +2,9 @@ import { InvalidRequestError } from '../errors.js';
 import { copyOf, describeAnswer, messageOf } from '../gate/texts.js';
 
 /**
- * What a transaction is about, for people who look for it: keys of the business, such as `{ orderId: '4711' }`. At most 8. A name has 1 to
- * 40 characters of A-Z, a-z, 0-9, `.`, `_` and `-`, the first a letter. A value has 1 to 200 characters, and no control characters.
+ * What a transaction is about, for people who look for it: keys of the business, such as `{ orderId: '4711'
+ * }`. At most 8. A name has 1 to 40 characters of A-Z, a-z, 0-9, `.`, `_` and `-`, the first a letter. A
+ * value has 1 to 200 characters, and no control characters.
  *
  * @publicApi
  */

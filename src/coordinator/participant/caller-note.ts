@@ -1,6 +1,6 @@
 /**
- * Where a transaction comes from, for people who look for it. Nothing depends on it. A field that is not known here is of a later
- * version.
+ * Where a transaction comes from, for people who look for it. Nothing depends on it. A field that is not
+ * known here is of a later version.
  *
  * @publicApi
  */
@@ -15,12 +15,17 @@ export interface CallerNote {
 
 /** The trace context of W3C, in the version that is written here. */
 export const TRACEPARENT = /^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/;
-/** The length of a trace state that is kept: W3C asks for at least 512 characters, and a record has no room for more. */
+/**
+ * The length of a trace state that is kept: W3C asks for at least 512 characters, and a record has no room
+ * for more.
+ */
 export const TRACESTATE = /^[\x20-\x7e]{1,512}$/;
 /** The form of the id of a request, as a header carries it. */
 export const REQUEST_ID = /^[\x21-\x7e]{1,200}$/;
 
-/** @returns the id of the trace, in a context whose form was checked: version, trace id, span id and flags. */
+/**
+ * @returns the id of the trace, in a context whose form was checked: version, trace id, span id and flags.
+ */
 export function traceIdIn(traceparent: string | undefined): string | undefined {
   return traceparent?.slice(3, 35);
 }
@@ -29,8 +34,8 @@ export function traceIdIn(traceparent: string | undefined): string | undefined {
  * Reads the id of a request from a header such as `X-Request-Id`, which anyone may have sent.
  *
  * @param header its value.
- * @returns the id, for `requestId` of `run` and `begin`; undefined for what is not 1 to 200 visible ASCII characters: an id that cannot
- * be kept is no reason to refuse a request.
+ * @returns the id, for `requestId` of `run` and `begin`; undefined for what is not 1 to 200 visible ASCII
+ * characters: an id that cannot be kept is no reason to refuse a request.
  * @publicApi
  */
 export function requestIdFrom(header: unknown): string | undefined {
@@ -55,8 +60,8 @@ export function callerIn(note: CallerNote | undefined): CallerNote | undefined {
 }
 
 /**
- * Where a line of the log belongs, beside its transaction. A transaction without a trace, or without the id of a request, has no such
- * field.
+ * Where a line of the log belongs, beside its transaction. A transaction without a trace, or without the id
+ * of a request, has no such field.
  *
  * @publicApi
  */

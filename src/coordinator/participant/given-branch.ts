@@ -2,8 +2,9 @@ import { inspect } from 'node:util';
 import type { Branch, CoordinatorRun } from './participant.js';
 
 /**
- * The branch of one call, as its participant receives it: a copy of the fields, so that it can be spread, cloned, compared and
- * logged like any object. The participant cannot reach the coordinator's own record, even if it changes or keeps the branch.
+ * The branch of one call, as its participant receives it: a copy of the fields, so that it can be spread,
+ * cloned, compared and logged like any object. The participant cannot reach the coordinator's own record,
+ * even if it changes or keeps the branch.
  */
 export class GivenBranch implements Branch {
   readonly transactionId: string;

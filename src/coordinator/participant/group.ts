@@ -1,8 +1,9 @@
 import type { Branch, TransactionParticipant, Vote } from './participant.js';
 
 /**
- * The branches of several transactions at one participant, which are prepared as one. For the protocol a group is a
- * transaction of its own: `transactionId` is the id of the group, and its decision comes with the same ids.
+ * The branches of several transactions at one participant, which are prepared as one. For the protocol a
+ * group is a transaction of its own: `transactionId` is the id of the group, and its decision comes with the
+ * same ids.
  *
  * @publicApi
  */
@@ -10,13 +11,14 @@ export type GroupBranch = Pick<Branch, 'transactionId' | 'branchId' | 'deadline'
   /** The number of this run of the work, from 1. */
   readonly attempt: number;
   /**
-   * When the work should be done, in milliseconds since the epoch: the members have deadlines of their own. A participant then
-   * stops the member at work, and answers `alone` for it.
+   * When the work should be done, in milliseconds since the epoch: the members have deadlines of their own. A
+   * participant then stops the member at work, and answers `alone` for it.
    */
   readonly workDeadline?: number;
   /**
-   * Whether to wait, up to a limit, while a group of another coordinator works here. Then the participants of the group work in
-   * turn, in the order of their names, so that two such groups never wait for each other. Otherwise the answer is `busy`.
+   * Whether to wait, up to a limit, while a group of another coordinator works here. Then the participants of
+   * the group work in turn, in the order of their names, so that two such groups never wait for each other.
+   * Otherwise the answer is `busy`.
    */
   readonly waits?: boolean;
 };
@@ -49,12 +51,13 @@ export interface MemberFailure {
 export type MemberVote = Vote | MemberFailure | 'not-run' | 'alone';
 
 /**
- * A participant that may prepare the branches of several transactions as one. All transactions of `TransactionManager.run` whose
- * branches are at such participants take part, without any difference for their callers.
+ * A participant that may prepare the branches of several transactions as one. All transactions of
+ * `TransactionManager.run` whose branches are at such participants take part, without any difference for
+ * their callers.
  *
- * The members of a group run after each other, in the same order at each participant. A refusal may depend on the work of
- * another member, so the coordinator runs the work again without the members that were refused: the work may run more than
- * once, and may do nothing outside of what {@link discardGroup} undoes.
+ * The members of a group run after each other, in the same order at each participant. A refusal may depend on
+ * the work of another member, so the coordinator runs the work again without the members that were refused:
+ * the work may run more than once, and may do nothing outside of what {@link discardGroup} undoes.
  *
  * @typeParam P the payload of its branches.
  * @publicApi
@@ -72,16 +75,16 @@ export interface GroupingParticipant<P = unknown> extends TransactionParticipant
   mayJoinGroup?(payload: P, branch: Branch<P>): boolean;
 
   /**
-   * Does the work of all members, in this order, in one open unit of work, and votes for each member. Nothing is prepared
-   * yet. `prepare` is called next, with the ids of the group and the payload null, and prepares what this has left open. Or
-   * {@link discardGroup} undoes it first, and the work runs again with fewer members. Or `rollback` ends the group, also
-   * while this is still running.
+   * Does the work of all members, in this order, in one open unit of work, and votes for each member. Nothing
+   * is prepared yet. `prepare` is called next, with the ids of the group and the payload null, and prepares
+   * what this has left open. Or {@link discardGroup} undoes it first, and the work runs again with fewer
+   * members. Or `rollback` ends the group, also while this is still running.
    *
    * The time limit is that of prepare.
    *
-   * @returns one vote for each member, in their order; or `busy` if a group of another coordinator is at work here, and none of
-   * the work was done: the group begins again, and waits. An error that does not belong to one member rejects: then every
-   * member runs on its own.
+   * @returns one vote for each member, in their order; or `busy` if a group of another coordinator is at work
+   * here, and none of the work was done: the group begins again, and waits. An error that does not belong to
+   * one member rejects: then every member runs on its own.
    */
   runGroup(
     group: GroupBranch,
@@ -89,13 +92,15 @@ export interface GroupingParticipant<P = unknown> extends TransactionParticipant
   ): readonly MemberVote[] | 'busy' | PromiseLike<readonly MemberVote[] | 'busy'>;
 
   /**
-   * Instead of {@link discardGroup} and another {@link runGroup}: leaves exactly the work of these members open, in this order.
-   * Work of the latest run may stay where it is, if the same members were before it. After that it tries members that were
-   * refused behind another one, whose work they may have seen: it does the work of each behind that of all members, and undoes
-   * it before the next. So nothing of it stays, but its vote is known.
+   * Instead of {@link discardGroup} and another {@link runGroup}: leaves exactly the work of these members
+   * open, in this order. Work of the latest run may stay where it is, if the same members were before it.
+   * After that it tries members that were refused behind another one, whose work they may have seen: it does
+   * the work of each behind that of all members, and undoes it before the next. So nothing of it stays, but
+   * its vote is known.
    *
    * @param trials is empty unless all participants of the group have this method.
-   * @returns one vote for each member, and then one for each of the trials. An error rejects, as in {@link runGroup}.
+   * @returns one vote for each member, and then one for each of the trials. An error rejects, as in {@link
+   * runGroup}.
    * @default the work is discarded, and runs again
    */
   rerunGroup?(
@@ -104,6 +109,9 @@ export interface GroupingParticipant<P = unknown> extends TransactionParticipant
     trials: readonly GroupMember<P>[],
   ): readonly MemberVote[] | PromiseLike<readonly MemberVote[]>;
 
-  /** Undoes everything that the latest run of a group has left open. After an error the group is rolled back instead. */
+  /**
+   * Undoes everything that the latest run of a group has left open. After an error the group is rolled back
+   * instead.
+   */
   discardGroup(group: GroupBranch): void | PromiseLike<void>;
 }

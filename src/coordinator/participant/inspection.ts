@@ -8,8 +8,8 @@ export const MAX_LISTED = 500;
  */
 export interface DatabaseInspection {
   /**
-   * Identifies what was looked at: the same text for participants that see the same prepared transactions. An operator sees them
-   * once then.
+   * Identifies what was looked at: the same text for participants that see the same prepared transactions. An
+   * operator sees them once then.
    */
   readonly place: string;
   /** The name of the database for people, such as `PostgreSQL 18.1, database "shop"`. */
@@ -81,6 +81,9 @@ export interface LockWait {
 export interface LockHolder {
   /** Null for a prepared transaction that has no session any more. */
   readonly session: DatabaseSession | null;
-  /** The id of the prepared transaction. Null for a session without one, and where the database does not say which it is. */
+  /**
+   * The id of the prepared transaction. Null for a session without one, and where the database does not say
+   * which it is.
+   */
   readonly prepared: string | null;
 }

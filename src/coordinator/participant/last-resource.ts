@@ -15,35 +15,35 @@ import type {
 } from './participant.js';
 
 /**
- * The answer of a last resource. `committed`: its work is done, and stays done. `never`, or {@link refuse}: nothing was done and
- * nothing ever will be, also not by a commit that is still on its way. `unknown`: it cannot say that yet. An error and any other
- * value count as `unknown`.
+ * The answer of a last resource. `committed`: its work is done, and stays done. `never`, or {@link refuse}:
+ * nothing was done and nothing ever will be, also not by a commit that is still on its way. `unknown`: it
+ * cannot say that yet. An error and any other value count as `unknown`.
  *
  * @publicApi
  */
 export type LastResourceAnswer = 'committed' | 'never' | 'unknown' | AbortVote;
 
 /**
- * A service that takes part in transactions and cannot prepare, such as an HTTP API with idempotency keys, Redis or a document
- * store. Its class has `@Participant({ lastResource: true })`. A transaction has at most one: it is asked after all other branches
- * have voted, and its commit is the decision.
+ * A service that takes part in transactions and cannot prepare, such as an HTTP API with idempotency keys,
+ * Redis or a document store. Its class has `@Participant({ lastResource: true })`. A transaction has at most
+ * one: it is asked after all other branches have voted, and its commit is the decision.
  *
  * @typeParam P the payload of its branches.
  * @publicApi
  */
 export interface LastResource<P = unknown> {
   /**
-   * Does the work for good, under a key of the branch (see `branchKey`). It is called at most once for a branch. After an
-   * answer that is not clear, or none in time, the coordinator asks {@link inquire}.
+   * Does the work for good, under a key of the branch (see `branchKey`). It is called at most once for a
+   * branch. After an answer that is not clear, or none in time, the coordinator asks {@link inquire}.
    */
   commit(branch: Branch<P>): LastResourceAnswer | PromiseLike<LastResourceAnswer>;
 
   /**
-   * Says how the branch has ended. It is called until the answer is `committed` or `never`, and must give the same answer again. The
-   * commit may have been lost, may be under way, or may arrive later.
+   * Says how the branch has ended. It is called until the answer is `committed` or `never`, and must give the
+   * same answer again. The commit may have been lost, may be under way, or may arrive later.
    *
-   * `never` therefore needs a fence: the resource must refuse a commit under this key that arrives from now on. That the key was not
-   * found proves nothing: the answer is then `unknown`.
+   * `never` therefore needs a fence: the resource must refuse a commit under this key that arrives from now
+   * on. That the key was not found proves nothing: the answer is then `unknown`.
    */
   inquire(branch: Branch<P>): LastResourceAnswer | PromiseLike<LastResourceAnswer>;
 
@@ -59,10 +59,15 @@ export interface LastResource<P = unknown> {
 
 const REQUIRED_METHODS = ['commit', 'inquire'] as const;
 const OPTIONAL_METHODS = ['registered', 'checkPayload', 'branchStarted', 'branchEnded'] as const;
-/** The methods of a participant that can prepare. A last resource with one of them was declared by mistake. */
+/**
+ * The methods of a participant that can prepare. A last resource with one of them was declared by mistake.
+ */
 const METHODS_OF_OTHERS = ['prepare', 'rollback', 'commitOnePhase', 'recover'] as const;
 
-/** @throws InvalidParticipantError when a method is missing, is not a function, or is one that a last resource cannot have. */
+/**
+ * @throws InvalidParticipantError when a method is missing, is not a function, or is one that a last resource
+ * cannot have.
+ */
 export function checkLastResource(instance: unknown, className: string): void {
   for (const method of REQUIRED_METHODS) {
     if (typeof methodOf(instance, method, className) === 'function') continue;
@@ -92,8 +97,8 @@ export function checkLastResource(instance: unknown, className: string): void {
 }
 
 /**
- * A last resource as the coordinator calls it: like a participant that is alone in its transaction and commits in one phase. The
- * first call is its commit. Every further call asks how that has ended.
+ * A last resource as the coordinator calls it: like a participant that is alone in its transaction and
+ * commits in one phase. The first call is its commit. Every further call asks how that has ended.
  */
 export class LastResourceParticipant implements TransactionParticipant {
   /** Its work outlives the process, so the log must record which branch to ask. */

@@ -7,8 +7,8 @@ import type { RegisteredParticipant } from './registered-participant.js';
  */
 export interface ParticipantResolver {
   /**
-   * Another number whenever `resolve` may answer otherwise than before, or a participant that it has answered may be another one.
-   * While it stays, an answer holds.
+   * Another number whenever `resolve` may answer otherwise than before, or a participant that it has answered
+   * may be another one. While it stays, an answer holds.
    *
    * @default undefined: no answer holds
    */

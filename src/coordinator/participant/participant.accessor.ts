@@ -21,8 +21,8 @@ export class ParticipantAccessor {
   constructor(private readonly discovery: DiscoveryService) {}
 
   /**
-   * Finds every instance that has the decorator, each once: useExisting gives one instance under two tokens, and the same class in
-   * two modules gives two instances.
+   * Finds every instance that has the decorator, each once: useExisting gives one instance under two tokens,
+   * and the same class in two modules gives two instances.
    *
    * @throws InvalidParticipantError for a provider that is not one instance for the whole application.
    */
@@ -49,7 +49,8 @@ export class ParticipantAccessor {
 
   private optionsOf(wrapper: InstanceWrapper): ParticipantOptions | undefined {
     const { instance, metatype } = wrapper as { instance: unknown; metatype: unknown };
-    // A value without a class, such as undefined or one without a prototype, has no metadata, and Nest would throw.
+    // A value without a class, such as undefined or one without a prototype, has no metadata, and Nest would
+    // throw.
     const isOfClass =
       typeof ((instance as object | null | undefined)?.constructor ?? metatype) === 'function';
     const onInstance = isOfClass

@@ -142,8 +142,8 @@ export class ParticipantRegistry {
   }
 
   /**
-   * Claims the participants for a later run of the same process. Until a participant has accepted it, none of its branches
-   * is started.
+   * Claims the participants for a later run of the same process. Until a participant has accepted it, none of
+   * its branches is started.
    *
    * @returns a promise that never rejects.
    * @internal

@@ -36,15 +36,15 @@ export interface CoordinatorRun {
    */
   readonly durable: boolean;
   /**
-   * Whether several runs of this log can live at the same time: each is a member of the coordinator, and a later
-   * one does not end an earlier one.
+   * Whether several runs of this log can live at the same time: each is a member of the coordinator, and a
+   * later one does not end an earlier one.
    *
    * @default false
    */
   readonly isShared?: boolean;
   /**
-   * Whether a participant host makes the calls: it works for several runs of this log at the same time, and so do its
-   * replicas.
+   * Whether a participant host makes the calls: it works for several runs of this log at the same time, and
+   * so do its replicas.
    *
    * @default false
    */
@@ -57,9 +57,9 @@ export interface CoordinatorRun {
    */
   readonly isUnsettled?: (transactionId: string) => boolean;
   /**
-   * The low-water marks of the log: of an epoch, no transaction is called any more whose number is at most `sequence`. With
-   * the epoch 0, `sequence` is the highest epoch that is over as a whole. Empty while nothing can be said, and undefined in
-   * a run that a program made itself.
+   * The low-water marks of the log: of an epoch, no transaction is called any more whose number is at most
+   * `sequence`. With the epoch 0, `sequence` is the highest epoch that is over as a whole. Empty while
+   * nothing can be said, and undefined in a run that a program made itself.
    */
   readonly lowWaterMarks?: () => readonly { readonly epoch: number; readonly sequence: number }[];
 }
@@ -73,8 +73,8 @@ export interface CoordinatorRun {
 export type IsOwnRun = (epoch: number, token: string) => Promise<boolean>;
 
 /**
- * One participant's part of one transaction. Each call of the participant receives an object of its own. A copy made by
- * spreading has all fields but the signal: `{ ...branch, signal: branch.signal }`.
+ * One participant's part of one transaction. Each call of the participant receives an object of its own. A
+ * copy made by spreading has all fields but the signal: `{ ...branch, signal: branch.signal }`.
  *
  * @typeParam P the payload: what the participant has to do.
  * @publicApi
@@ -104,8 +104,9 @@ export interface Branch<P = unknown> {
    */
   readonly run: CoordinatorRun;
   /**
-   * The id of the request that began the transaction, as its caller has given it (`requestId` of `run` and `begin`): 1 to 200 visible
-   * ASCII characters, for log lines and for requests to other services. Undefined where the caller gave none, and for an orphan.
+   * The id of the request that began the transaction, as its caller has given it (`requestId` of `run` and
+   * `begin`): 1 to 200 visible ASCII characters, for log lines and for requests to other services. Undefined
+   * where the caller gave none, and for an orphan.
    */
   readonly requestId?: string | undefined;
 }
@@ -141,12 +142,17 @@ export interface AbortVote {
   readonly temporary?: boolean;
 }
 
-/** A vote for commit that holds for a limited time, such as a card authorisation or a held seat. @publicApi */
+/**
+ * A vote for commit that holds for a limited time, such as a card authorisation or a held seat.
+ *
+ * @publicApi
+ */
 export interface ExpiringVote {
   readonly vote: 'commit';
   /**
-   * For how long the branch can commit, in milliseconds: more than 0, and at most 2_678_400_000 (31 days). The coordinator counts
-   * from the moment at which it called prepare, so the time that prepare takes is part of it.
+   * For how long the branch can commit, in milliseconds: more than 0, and at most 2_678_400_000 (31 days).
+   * The coordinator counts from the moment at which it called prepare, so the time that prepare takes is part
+   * of it.
    */
   readonly validForMs: number;
 }
@@ -170,8 +176,8 @@ export interface RefusalOptions {
    */
   readonly overloaded?: boolean;
   /**
-   * Whether the same request may succeed when it is tried again. The outcome says so, and over HTTP the refusal is a 503 instead
-   * of a 409.
+   * Whether the same request may succeed when it is tried again. The outcome says so, and over HTTP the
+   * refusal is a 503 instead of a 409.
    *
    * @default whether `conflict` or `overloaded` is set
    */
@@ -179,10 +185,10 @@ export interface RefusalOptions {
 }
 
 /**
- * The answer to prepare. `commit`: the branch is prepared, and can commit whatever happens. An
- * {@link ExpiringVote}: it can commit for a limited time. `read-only`: the branch changed nothing, and needs no
- * decision. `abort`, or {@link refuse}: the branch refuses and holds nothing. Any other value is not a vote, and
- * aborts the transaction.
+ * The answer to prepare. `commit`: the branch is prepared, and can commit whatever happens. An {@link
+ * ExpiringVote}: it can commit for a limited time. `read-only`: the branch changed nothing, and needs no
+ * decision. `abort`, or {@link refuse}: the branch refuses and holds nothing. Any other value is not a vote,
+ * and aborts the transaction.
  *
  * @publicApi
  */
@@ -233,8 +239,8 @@ export interface TransactionParticipant<P = unknown> {
   commitOnePhase?(branch: Branch<P>): OnePhaseAnswer | PromiseLike<OnePhaseAnswer>;
 
   /**
-   * Tells the participant under which name it is registered, before any other call. Optional, for a participant that needs its
-   * name and was made by a factory, so that Nest injects nothing into it.
+   * Tells the participant under which name it is registered, before any other call. Optional, for a
+   * participant that needs its name and was made by a factory, so that Nest injects nothing into it.
    *
    * @throws an error that refuses the registration.
    */
@@ -249,7 +255,8 @@ export interface TransactionParticipant<P = unknown> {
   readonly preparesDurably?: boolean | undefined;
 
   /**
-   * Where the participant is reached, if it is in another process. The log keeps it with each branch. It may change.
+   * Where the participant is reached, if it is in another process. The log keeps it with each branch. It may
+   * change.
    *
    * @default undefined
    */
@@ -271,15 +278,16 @@ export interface TransactionParticipant<P = unknown> {
   readonly isMany?: boolean;
 
   /**
-   * Whether the participant itself makes repeated, late and overtaking calls harmless, also between several processes
-   * that serve it. A participant host then adds no guard. Otherwise leave it out.
+   * Whether the participant itself makes repeated, late and overtaking calls harmless, also between several
+   * processes that serve it. A participant host then adds no guard. Otherwise leave it out.
    *
    * @default false
    */
   readonly guardsItself?: boolean | undefined;
 
   /**
-   * Looks at the payload of a branch before the branch is enlisted. Optional, for a participant that cannot take every payload.
+   * Looks at the payload of a branch before the branch is enlisted. Optional, for a participant that cannot
+   * take every payload.
    *
    * @throws InvalidRequestError to refuse the branch. Nothing was enlisted then.
    */
@@ -309,11 +317,12 @@ export interface TransactionParticipant<P = unknown> {
   recover?(run?: CoordinatorRun): readonly PreparedBranch[] | PromiseLike<readonly PreparedBranch[]>;
 
   /**
-   * Ends at once what a run is still doing here that another member of a shared log has fenced: open transactions, with the
-   * locks that they hold. The run can decide nothing any more, but its process may stand still. Branches that are prepared
-   * stay: the coordinator rolls them back, or commits them.
+   * Ends at once what a run is still doing here that another member of a shared log has fenced: open
+   * transactions, with the locks that they hold. The run can decide nothing any more, but its process may
+   * stand still. Branches that are prepared stay: the coordinator rolls them back, or commits them.
    *
-   * Optional, and nothing waits for it: without it, such work ends at its deadline. An error is logged and changes nothing.
+   * Optional, and nothing waits for it: without it, such work ends at its deadline. An error is logged and
+   * changes nothing.
    *
    * @param run the run that was fenced.
    */
@@ -327,9 +336,9 @@ export interface TransactionParticipant<P = unknown> {
   capacity?(): ParticipantCapacity | PromiseLike<ParticipantCapacity>;
 
   /**
-   * Looks into the database behind the participant for an operator: what is prepared there, and who waits for whom. Optional. It
-   * is called when an operator looks, also while the participant is paused: never for a transaction, and never twice at the same
-   * time. It changes nothing.
+   * Looks into the database behind the participant for an operator: what is prepared there, and who waits for
+   * whom. Optional. It is called when an operator looks, also while the participant is paused: never for a
+   * transaction, and never twice at the same time. It changes nothing.
    *
    * @param signal aborted when no one waits for the answer any more.
    * @throws any error when it cannot look. The operator is shown its message.
@@ -355,8 +364,8 @@ export interface Registration {
   /** Its name in branches. */
   readonly name: string;
   /**
-   * Claims the participant now, for one that runs branches before the application has started. Otherwise that happens at the end
-   * of the start.
+   * Claims the participant now, for one that runs branches before the application has started. Otherwise that
+   * happens at the end of the start.
    *
    * @returns a promise that rejects with what `claim` throws.
    */
@@ -371,8 +380,8 @@ export interface ParticipantCapacity {
    */
   readonly server: string;
   /**
-   * Which database on the server: the same text for all participants whose branches can wait for the same rows. With it, a refusal
-   * because of a lock says when a branch of the same transaction may hold that lock.
+   * Which database on the server: the same text for all participants whose branches can wait for the same
+   * rows. With it, a refusal because of a lock says when a branch of the same transaction may hold that lock.
    *
    * @default a database of its own
    */

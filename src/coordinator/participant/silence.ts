@@ -11,14 +11,15 @@ const MISSED = 3;
 /** The number of transactions that ask a silent participant in the time that it has for one prepare. */
 const TRIALS = 8;
 /**
- * A time-out that is noticed later than this part of its time says nothing of the participant: the coordinator stood still, and
- * the answer may be there already.
+ * A time-out that is noticed later than this part of its time says nothing of the participant: the
+ * coordinator stood still, and the answer may be there already.
  */
 const NOTICED_WITHIN = 1 / 4;
 
 /**
- * Whether a participant has stopped answering. Each transaction that names it then waits for its whole time to prepare, and
- * holds room and rows at the other participants. So only a few of them ask it, until it answers again.
+ * Whether a participant has stopped answering. Each transaction that names it then waits for its whole time
+ * to prepare, and holds room and rows at the other participants. So only a few of them ask it, until it
+ * answers again.
  */
 export class Silence {
   private missed = 0;
@@ -31,8 +32,8 @@ export class Silence {
   constructor(private readonly counts: AnswerCounts) {}
 
   /**
-   * A prepare was not answered in its time, or its transaction was over before. An answer that comes later does not count: it
-   * helps no transaction.
+   * A prepare was not answered in its time, or its transaction was over before. An answer that comes later
+   * does not count: it helps no transaction.
    *
    * @param askedAt when the participant was asked. @param prepareTimeoutMs how long it had.
    */
@@ -46,7 +47,10 @@ export class Silence {
     if (this.missed === MISSED) this.sinceAt = now;
   }
 
-  /** @returns since when it is silent, on the clock; undefined if it is not, or nothing is known of it any more. */
+  /**
+   * @returns since when it is silent, on the clock; undefined if it is not, or nothing is known of it any
+   * more.
+   */
   since(now: number, prepareTimeoutMs: number): number | undefined {
     return this.missed >= MISSED && !this.isOver(now, prepareTimeoutMs) ? this.sinceAt : undefined;
   }
@@ -57,7 +61,8 @@ export class Silence {
   }
 
   /**
-   * @param prepareTimeoutMs of the participant. If no prepare was missed for twice that long, nothing is known of it.
+   * @param prepareTimeoutMs of the participant. If no prepare was missed for twice that long, nothing is
+   * known of it.
    * @returns how long until a transaction may ask the participant, in milliseconds: 0 if it may now.
    */
   waitMs(now: number, prepareTimeoutMs: number): number {
@@ -84,7 +89,10 @@ export class Silence {
   }
 }
 
-/** The votes, refusals and errors that came in time. Of its acknowledgements nothing follows for the next prepare. */
+/**
+ * The votes, refusals and errors that came in time. Of its acknowledgements nothing follows for the next
+ * prepare.
+ */
 function answersIn({ commitVotes, readOnlyVotes, refusals, failures }: AnswerCounts): number {
   return commitVotes + readOnlyVotes + refusals + failures;
 }

@@ -32,8 +32,9 @@ export function restoreCommitted(
 }
 
 /**
- * Restores a new transaction from a record that names the branch that decides. Nothing is decided, or it is not known: the
- * branch is asked again, and counts as stalled. The others have voted commit, and wait for its decision.
+ * Restores a new transaction from a record that names the branch that decides. Nothing is decided, or it is
+ * not known: the branch is asked again, and counts as stalled. The others have voted commit, and wait for its
+ * decision.
  */
 export function restoreDecider(transaction: ProtocolTransaction, size: number, decider: number): void {
   step(transaction, PREPARING);
@@ -68,7 +69,8 @@ export function restoreOrphan(transaction: ProtocolTransaction, branch: number):
 /**
  * Restores a branch whose heuristic report was kept: it is completed, and its report belongs to the
  * transaction again. The other branches are restored before. With the last branch the transaction reaches its
- * final state. Only the branch that decides reports before the decision. It stays stalled until its report is taken as its answer.
+ * final state. Only the branch that decides reports before the decision. It stays stalled until its report is
+ * taken as its answer.
  */
 export function restoreReport(transaction: ProtocolTransaction, branch: number, kind: HeuristicKind): void {
   const bit = only(branch);
@@ -96,8 +98,8 @@ export function reopenEnded(transaction: ProtocolTransaction, branch: number): v
 /** The facts that a coordinator has about a transaction with a branch in doubt. */
 export interface Knowledge {
   /**
-   * Whether this coordinator holds the claim on the transaction: its epoch is the log's latest, or, of a log that
-   * several members share, it has fenced the epoch of the transaction.
+   * Whether this coordinator holds the claim on the transaction: its epoch is the log's latest, or, of a log
+   * that several members share, it has fenced the epoch of the transaction.
    */
   readonly owns: boolean;
   /** Whether the log has a commit record of the transaction, read after the claim. */

@@ -8,12 +8,19 @@ const LOG_ID = /^[0-9a-z]{12}$/;
 const EPOCH = /^[1-9a-z][0-9a-z]{0,3}$/;
 const SEQUENCE = /^[1-9][0-9]{0,12}$/;
 const MAX_SEQUENCE = 9_999_999_999_999;
-/** The last three digits of a number, as texts: to make a text of a number takes longer than all else in an id. */
+/**
+ * The last three digits of a number, as texts: to make a text of a number takes longer than all else in an
+ * id.
+ */
 const LAST_DIGITS: readonly string[] = Array.from({ length: 1_000 }, (_, digits) =>
   String(digits).padStart(3, '0'),
 );
 
-/** The name and the log of the coordinator that made an id, and the number of the start of that log. @publicApi */
+/**
+ * The name and the log of the coordinator that made an id, and the number of the start of that log.
+ *
+ * @publicApi
+ */
 export interface IdOrigin {
   readonly name: string;
   readonly logId: string;

@@ -106,13 +106,14 @@ export class ProtocolTransaction {
   /** The caller ruled commit out, so commit can no longer be decided. */
   rollbackOnly = false;
   /**
-   * Every commit is recorded before it takes effect: also one that a branch decides, and one that changes nothing.
-   * Otherwise only a commit that the log decides is.
+   * Every commit is recorded before it takes effect: also one that a branch decides, and one that changes
+   * nothing. Otherwise only a commit that the log decides is.
    */
   recordsAll = false;
   /**
-   * What makes the decision: {@link LOG_DECIDES}, or the index of the branch that decides. That is the only branch, in a one-phase
-   * commit, or a last resource, which cannot prepare and is asked after all others have voted.
+   * What makes the decision: {@link LOG_DECIDES}, or the index of the branch that decides. That is the only
+   * branch, in a one-phase commit, or a last resource, which cannot prepare and is asked after all others
+   * have voted.
    */
   decider: number = LOG_DECIDES;
   cause: AbortCauseNumber = CAUSE_NONE;

@@ -44,7 +44,8 @@ export function enlist(transaction: ProtocolTransaction): number {
 export const ANOTHER_DECIDES = -2;
 
 /**
- * Event: the caller enlists a branch that cannot prepare. It is asked after all others have voted, and decides.
+ * Event: the caller enlists a branch that cannot prepare. It is asked after all others have voted, and
+ * decides.
  *
  * @returns as {@link enlist} does, or {@link ANOTHER_DECIDES}: two branches cannot both decide.
  */
@@ -65,8 +66,8 @@ export function markRollbackOnly(transaction: ProtocolTransaction): void {
 /**
  * Event: the caller asks for commit. A repeat does nothing.
  *
- * @param decider the branch that makes the decision, or `LOG_DECIDES`. A branch decides if it is the only one. A last
- * resource decides in any case.
+ * @param decider the branch that makes the decision, or `LOG_DECIDES`. A branch decides if it is the only
+ * one. A last resource decides in any case.
  */
 export function requestCommit<T extends ProtocolTransaction>(
   transaction: T,
@@ -153,7 +154,8 @@ function lateVote<T extends ProtocolTransaction>(
 }
 
 /**
- * Event: the only branch answered the one-phase commit, or a last resource said how it has ended: it made the decision.
+ * Event: the only branch answered the one-phase commit, or a last resource said how it has ended: it made the
+ * decision.
  *
  * @param end how the branch ended: `rollback` is a refusal, `mixed` and `hazard` are reports.
  */
@@ -209,8 +211,8 @@ export function prepareTimedOut<T extends ProtocolTransaction>(
 }
 
 /**
- * Event: the vote of a branch for commit has expired. Before the decision is sent to the log, this decides abort. Afterwards
- * it changes nothing: a decision stands.
+ * Event: the vote of a branch for commit has expired. Before the decision is sent to the log, this decides
+ * abort. Afterwards it changes nothing: a decision stands.
  */
 export function voteExpired<T extends ProtocolTransaction>(
   transaction: T,

@@ -116,8 +116,8 @@ export class CoordinatorLifecycle implements OnModuleInit, OnApplicationBootstra
   }
 
   /**
-   * Ends the coordinator, as the process does: first it says so and goes on, so that load balancers send their requests
-   * elsewhere, then it {@link drain}s. Called by {@link DrainModule}.
+   * Ends the coordinator, as the process does: first it says so and goes on, so that load balancers send
+   * their requests elsewhere, then it {@link drain}s. Called by {@link DrainModule}.
    */
   async stop(): Promise<void> {
     const { admission, parts } = this.runtime;
@@ -234,8 +234,8 @@ export class CoordinatorLifecycle implements OnModuleInit, OnApplicationBootstra
   }
 
   /**
-   * The future of a transaction that has not ended when the process ends, as a text for operators. A transaction that is lost is
-   * always named. The log has the rest of those that go on.
+   * The future of a transaction that has not ended when the process ends, as a text for operators. A
+   * transaction that is lost is always named. The log has the rest of those that go on.
    */
   private reportUnsettledOne(transaction: TransactionRecord): void {
     const { id, stateName } = transaction;

@@ -10,7 +10,10 @@ import { type Presumption, Presumptions } from './presumption.js';
 import { LOOKED_AT_IN_A_SLICE, Slices } from './slices.js';
 import { UndecidedTally } from './undecided-branches.js';
 
-/** For one list, at most this many branches of settled epochs are looked up in the log. The others follow later. */
+/**
+ * For one list, at most this many branches of settled epochs are looked up in the log. The others follow
+ * later.
+ */
 const MAX_ASKED = 100;
 
 /** A list of branches, and what was known when it was asked for. */
@@ -75,8 +78,8 @@ export class OrphanRecovery {
   }
 
   /**
-   * Whether every participant that lists its branches has given a complete list since a run was taken up, and the latest
-   * has no branch of it.
+   * Whether every participant that lists its branches has given a complete list since a run was taken up, and
+   * the latest has no branch of it.
    *
    * @param number of the run, as {@link RestoredRuns} counts them.
    */

@@ -5,8 +5,8 @@ import { isAbort, presume } from '../protocol/index.js';
 import { type ListedBranch, isPreparedBranch } from './listed-branches.js';
 
 /**
- * The conclusion about a prepared branch. `abort-once`: it is rolled back, and one list is enough, since it was asked for after
- * the epoch was fenced and read. `ask`: only the log knows.
+ * The conclusion about a prepared branch. `abort-once`: it is rolled back, and one list is enough, since it
+ * was asked for after the epoch was fenced and read. `ask`: only the log knows.
  */
 export type Presumption = 'leave' | 'abort' | 'abort-once' | 'ask' | UndecidedReason;
 
@@ -53,15 +53,18 @@ export class Presumptions {
     return known.outcome === 'unknown' && known.because === 'foreign' ? 'later-run' : 'earlier-run';
   }
 
-  /** Only the member that owns an epoch, or has adopted it, concludes anything of its branches as long as it is open. */
+  /**
+   * Only the member that owns an epoch, or has adopted it, concludes anything of its branches as long as it
+   * is open.
+   */
   private ofOtherMember(epoch: number): Presumption {
     const { log, members } = this.runtime;
     return epoch === log.epoch || members.mayBeOpen(epoch) ? 'leave' : 'ask';
   }
 
   /**
-   * Whether it is a transaction that is not aborted: of an earlier run of this process, or one whose record names the branch
-   * that decides. It has an end of its own.
+   * Whether it is a transaction that is not aborted: of an earlier run of this process, or one whose record
+   * names the branch that decides. It has an end of its own.
    */
   private isOpenHere(transactionId: string): boolean {
     const known = this.runtime.registry.find(transactionId);

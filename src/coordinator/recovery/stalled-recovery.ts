@@ -7,10 +7,10 @@ import { includes } from '../protocol/index.js';
 import { LOOKED_AT_IN_A_SLICE, Slices, TRIED_IN_A_SLICE } from './slices.js';
 
 /**
- * Tries the stalled branches: each once in a pass, those whose votes expire first, then the oldest transaction
- * first, and at each participant a limited number at the same time. Each participant has a pass of its own, so that a hanging one delays no
- * other. This only delivers decisions and never changes them. A branch that fails again stays stalled until
- * the next pass.
+ * Tries the stalled branches: each once in a pass, those whose votes expire first, then the oldest
+ * transaction first, and at each participant a limited number at the same time. Each participant has a pass
+ * of its own, so that a hanging one delays no other. This only delivers decisions and never changes them. A
+ * branch that fails again stays stalled until the next pass.
  */
 export class StalledRecovery {
   private readonly passes = new Map<RegisteredParticipant, Promise<void>>();
@@ -38,8 +38,8 @@ export class StalledRecovery {
       if (this.stopped) break;
       if (only !== undefined && participant !== only) continue;
       if (this.passes.has(participant)) continue;
-      // Nothing can be delivered to a participant that is not registered, and nothing may be to a paused one. An answer that was kept
-      // needs no call.
+      // Nothing can be delivered to a participant that is not registered, and nothing may be to a paused one.
+      // An answer that was kept needs no call.
       const isReached = !participant.isAwaited && participant.paused === undefined;
       const pass = this.tryAll(isReached ? branches : branches.filter(hasKeptAnswer)).finally(() =>
         this.passes.delete(participant),

@@ -11,7 +11,11 @@ import { idPrefixOf } from '../protocol/index.js';
 
 // The records that the conformance suite writes into a log, and the checks of what it reads.
 
-/** Keeps what a storage holds. @returns a function that brings it back and ends every connection to the storage. */
+/**
+ * Keeps what a storage holds.
+ *
+ * @returns a function that brings it back and ends every connection to the storage.
+ */
 export type BackUp = () => Promise<() => void | Promise<void>>;
 
 /** Checks one required behaviour of a log. */
@@ -21,7 +25,8 @@ export type Check = (create: () => DecisionLog, backUp: BackUp) => Promise<void>
 export const NAME = 'shop';
 
 /**
- * Opens a log, and takes up what earlier runs have left: in a log that several members share by adopting every other run.
+ * Opens a log, and takes up what earlier runs have left: in a log that several members share by adopting
+ * every other run.
  *
  * @returns the claim, with all that was found.
  */

@@ -40,8 +40,9 @@ export interface LastResourceCall {
 }
 
 /**
- * A last resource that follows a script and records its calls, for tests of code that runs transactions. It keeps its contract: an
- * inquiry about a branch that has not committed fences it, so that a later commit is refused.
+ * A last resource that follows a script and records its calls, for tests of code that runs transactions. It
+ * keeps its contract: an inquiry about a branch that has not committed fences it, so that a later commit is
+ * refused.
  *
  * @publicApi
  */

@@ -10,7 +10,8 @@ import type {
 } from '../log/shared-log.js';
 import { idPrefixOf, originOf } from '../protocol/index.js';
 
-// The content of a shared log, as tables in memory. Each method is one statement: it takes effect as a whole, or not at all.
+// The content of a shared log, as tables in memory. Each method is one statement: it takes effect as a whole,
+// or not at all.
 
 /** One start of one member. */
 export interface EpochRow extends MemberLease {
@@ -108,8 +109,8 @@ export class SharedTables {
   /**
    * Fences an epoch, and gives it and all that it had adopted to another.
    *
-   * @returns the epochs that were given, or all that the other has if it had this one before; undefined when the epoch is
-   * another one's.
+   * @returns the epochs that were given, or all that the other has if it had this one before; undefined when
+   * the epoch is another one's.
    */
   adopt(epoch: number, by: number): EpochRow[] | undefined {
     const row = this.epochs.get(epoch)!;
@@ -274,7 +275,11 @@ function replace<K, V>(map: Map<K, V>, entries: readonly (readonly [K, V])[]): v
 
 /** The faults that a test can cause at the server of a shared log in memory. */
 export interface SharedMemoryStoreOptions {
-  /** The clock of the server, in milliseconds. @default one that stands still until {@link SharedMemoryStore.advance} */
+  /**
+   * The clock of the server, in milliseconds.
+   *
+   * @default one that stands still until {@link SharedMemoryStore.advance}
+   */
   readonly now?: () => number;
   /** Whether the operator has declared that only synchronous standbys take over. @default false */
   readonly synchronousStandbys?: boolean;
@@ -312,7 +317,10 @@ export class SharedMemoryStore {
     this.time += ms;
   }
 
-  /** Starts the server again: its sessions and their locks are gone. Each member has a new connection at its next call. */
+  /**
+   * Starts the server again: its sessions and their locks are gone. Each member has a new connection at its
+   * next call.
+   */
   restart(): void {
     this.startedAt = this.now();
     for (const tables of this.tables.values())

@@ -8,11 +8,15 @@ export interface BranchClient {
   readonly connection: Connection;
   /** Rejected when the work sends a statement that begins or ends a transaction. */
   readonly failed: Promise<never>;
-  /** Refuses every statement of the work from now on, as when the coordinator no longer waits for the branch. */
+  /**
+   * Refuses every statement of the work from now on, as when the coordinator no longer waits for the branch.
+   */
   readonly close: () => void;
 }
 
-/** The members of a connection that the work may use besides its statements. None of them changes the session. */
+/**
+ * The members of a connection that the work may use besides its statements. None of them changes the session.
+ */
 const HARMLESS: ReadonlySet<string | symbol> = new Set([
   'escape',
   'escapeId',
@@ -37,8 +41,8 @@ const LEFT: ReadonlySet<string | symbol> = new Set(['release', 'end', 'destroy']
 /**
  * Lends a connection for the duration of its transaction. Work that forgets to await a statement and
  * continues after its vote would otherwise reach the next transaction of the connection, or none and be
- * committed by itself. Only what is listed here can be used: `changeUser`, `reset` and the connection below the promises would
- * end the transaction, or reach it without these checks.
+ * committed by itself. Only what is listed here can be used: `changeUser`, `reset` and the connection below
+ * the promises would end the transaction, or reach it without these checks.
  */
 export function lend(session: Session, signal: AbortSignal): BranchClient {
   const { promise: failed, reject: fail } = Promise.withResolvers<never>();
@@ -106,7 +110,9 @@ export function lend(session: Session, signal: AbortSignal): BranchClient {
 /** The arguments that query builders pass with a statement, as `mysql2` without promises takes them. */
 type Callback = (error: unknown, ...answer: unknown[]) => void;
 
-/** An error of the callback itself is no answer of a statement: it is thrown as that of any other callback. */
+/**
+ * An error of the callback itself is no answer of a statement: it is thrown as that of any other callback.
+ */
 function tell(result: Promise<unknown>, callback: Callback): undefined {
   result.then(
     (answer) => process.nextTick(callback, null, ...(answer as readonly unknown[])),

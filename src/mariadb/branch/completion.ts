@@ -28,7 +28,8 @@ export async function commitPrepared(
   } catch (error) {
     if (meaningOf(error, 'commit') !== 'not-found') throw error;
   }
-  // The server says "unknown" as well while the session that has prepared the branch lives, or another one ends it.
+  // The server says "unknown" as well while the session that has prepared the branch lives, or another one
+  // ends it.
   if (await isPrepared(session, xid, participant)) throw await heldBy(session, xid, guard);
   switch (await guard.readAtLast(session, gid, waitMs)) {
     case 'committed':
@@ -68,7 +69,8 @@ export async function rollBackPrepared(
 
 /**
  * @returns the final end of the branch: rolled back, unless it was committed before.
- * @throws MariaDbBranchError (`DTC_MARIADB_BRANCH_HELD`) when a transaction still holds its row. Its session was told to end.
+ * @throws MariaDbBranchError (`DTC_MARIADB_BRANCH_HELD`) when a transaction still holds its row. Its session
+ * was told to end.
  */
 export async function leaveTombstone(
   session: Session,
@@ -98,7 +100,11 @@ export async function preparedOf(session: Session, participant: string): Promise
   return rows.map((row) => gidIn(row, participant)).filter((gid) => gid !== undefined);
 }
 
-/** Ends the session that holds a branch, if there is one. @returns the error with which the call is tried again. */
+/**
+ * Ends the session that holds a branch, if there is one.
+ *
+ * @returns the error with which the call is tried again.
+ */
 async function heldBy(
   session: Session,
   { gid }: Xid,

@@ -53,8 +53,8 @@ export async function end(session: Session, guard: GuardTable, { xid, sql, comma
 /**
  * Rolls back the work of a branch that does not commit.
  *
- * @returns as {@link rollBack}. @throws MariaDbBranchError when the work has committed its transaction itself: a refusal would
- * hide that.
+ * @returns as {@link rollBack}. @throws MariaDbBranchError when the work has committed its transaction
+ * itself: a refusal would hide that.
  */
 export async function undo(
   session: Session,

@@ -12,12 +12,16 @@ export function limitsOf(settings: ResolvedMariaDbSettings, remainingMs: number)
   return [
     `SET SESSION TRANSACTION ISOLATION LEVEL ${settings.isolation.toUpperCase()}, READ WRITE`,
     `SET innodb_lock_wait_timeout = ${settings.lockTimeoutSeconds}, max_statement_time = ${totalMs / 1_000}, ` +
-      // The server ends a session that is idle for this long. A branch that the session has prepared stays prepared.
+      // The server ends a session that is idle for this long. A branch that the session has prepared stays
+      // prepared.
       `idle_transaction_timeout = ${Math.ceil(totalMs / 1_000)}, idle_write_transaction_timeout = 0, idle_readonly_transaction_timeout = 0`,
   ];
 }
 
-/** @returns the statement by which other sessions find this one. A user lock ends with its session, and in a reset. */
+/**
+ * @returns the statement by which other sessions find this one. A user lock ends with its session, and in a
+ * reset.
+ */
 export function show(lock: string): string {
   return `DO GET_LOCK('${lock}', 0)`;
 }

@@ -52,7 +52,8 @@ export class BranchWork {
    * @param session that was reset since its last branch.
    * @returns the vote of the work; a refusal when the database refuses, or the branch was rolled back before;
    * and `commit` when an earlier call has already prepared or committed the branch.
-   * @throws WorkError with any other error of the work, after its rollback; and any error that leaves the result unknown.
+   * @throws WorkError with any other error of the work, after its rollback; and any error that leaves the
+   * result unknown.
    */
   async perform<P>(session: Session, branch: Branch<P>, work: Work<P>, ending: Ending): Promise<Performed> {
     const { xid } = ending;
@@ -103,8 +104,8 @@ export class BranchWork {
       }
       throw error;
     }
-    // Only this error proves that the session has begun the branch. After any other one, a rollback by the id might hit the
-    // branch that an earlier call has prepared; the session is cut instead.
+    // Only this error proves that the session has begun the branch. After any other one, a rollback by the id
+    // might hit the branch that an earlier call has prepared; the session is cut instead.
     if (meaning !== 'exists' || (await rollBack(session, xid)) !== 'rolled back') throw error;
     const before = await this.guard.read(session, xid.gid);
     if (before === 'committed') return { vote: 'commit', left: 'nothing' };

@@ -30,7 +30,8 @@ interface Holder {
 
 /**
  * Holds the name of a coordinator, for one participant in one database, by a row that counts while its
- * session lives. It never ends the session of another run: the database cannot tell which of two runs is dead.
+ * session lives. It never ends the session of another run: the database cannot tell which of two runs is
+ * dead.
  *
  * @param waitMs how long to wait for another process that holds it: the server notices a killed process a
  * little later.
@@ -73,7 +74,10 @@ export async function lockName(
   };
 }
 
-/** @returns those that stand in the way, none when the name is held now; undefined when another process is trying. */
+/**
+ * @returns those that stand in the way, none when the name is held now; undefined when another process is
+ * trying.
+ */
 async function tryToHold(
   session: Session,
   runs: RunTable,
@@ -125,8 +129,9 @@ async function tryToHold(
 }
 
 /**
- * The same run may hold the name in several sessions. Members of one shared log share it, and so do runs without a durable log:
- * neither takes anything for an orphan. Any other run with a durable log holds the name alone.
+ * The same run may hold the name in several sessions. Members of one shared log share it, and so do runs
+ * without a durable log: neither takes anything for an orphan. Any other run with a durable log holds the
+ * name alone.
  */
 function mayShare(holder: Holder, run: CoordinatorRun): boolean {
   const isSame =

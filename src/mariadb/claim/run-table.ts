@@ -17,8 +17,8 @@ const NO_SUCH_COLUMN = 1054;
 
 /**
  * The table of the runs that a database has accepted: for each coordinator, participant and decision log the
- * latest start of that log. A log that does not know this start was copied, or restored from a backup. A table
- * beside it lists the runs that hold a name now, each with the mark of its session.
+ * latest start of that log. A log that does not know this start was copied, or restored from a backup. A
+ * table beside it lists the runs that hold a name now, each with the mark of its session.
  */
 export class RunTable {
   /** Their names in SQL. */
@@ -65,7 +65,9 @@ export class RunTable {
     return row && { epoch: Number(row.epoch), token: row.token };
   }
 
-  /** Lets a run in, in place of the latest before it, unless a later one is in. The name is held meanwhile. */
+  /**
+   * Lets a run in, in place of the latest before it, unless a later one is in. The name is held meanwhile.
+   */
   async register(session: Session, run: CoordinatorRun): Promise<void> {
     const { name, logId, epoch, token } = run;
     await session.run(

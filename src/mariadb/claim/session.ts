@@ -10,8 +10,8 @@ const LONGEST_IDLE_S = 31_536_000;
 const OPEN_WITHIN_MS = 10_000;
 
 /**
- * The session in which a participant's process holds the names of coordinators. It lives as long as one of them is held. Its user
- * lock shows to other processes that it does.
+ * The session in which a participant's process holds the names of coordinators. It lives as long as one of
+ * them is held. Its user lock shows to other processes that it does.
  */
 export class ClaimSession implements NameSession {
   private members = 1;

@@ -25,7 +25,8 @@ export class ConnectionPool {
    *
    * @param size the most connections.
    * @param use of its sessions.
-   * @param onCut is called with a session whose connection was cut while the server may still be at work in it.
+   * @param onCut is called with a session whose connection was cut while the server may still be at work in
+   * it.
    */
   constructor(
     config: ConnectionOptions,
@@ -39,7 +40,8 @@ export class ConnectionPool {
       connectionLimit: size,
       waitForConnections: true,
       queueLimit: 0,
-      // A session that holds a prepared branch must not be reset: MariaDB then leaves its locks without an owner.
+      // A session that holds a prepared branch must not be reset: MariaDB then leaves its locks without an
+      // owner.
       resetOnRelease: false,
     });
   }

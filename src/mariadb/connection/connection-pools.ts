@@ -58,7 +58,10 @@ export function configOf(
   };
 }
 
-/** The options of a URL that would win over those of the library: `mysql2` prefers them to an option that is false. */
+/**
+ * The options of a URL that would win over those of the library: `mysql2` prefers them to an option that is
+ * false.
+ */
 const FORBIDDEN = ['multipleStatements', 'resetOnRelease', 'waitForConnections', 'queueLimit', 'flags'];
 
 function withoutForbidden(uri: string): string {
@@ -69,8 +72,9 @@ function withoutForbidden(uri: string): string {
 }
 
 /**
- * Ends a session at the server by its mark, and with it its running statement. A branch that it has prepared stays prepared. If
- * it has gone by then, nothing happens. It never throws: the deadline of the session ends it as well.
+ * Ends a session at the server by its mark, and with it its running statement. A branch that it has prepared
+ * stays prepared. If it has gone by then, nothing happens. It never throws: the deadline of the session ends
+ * it as well.
  */
 export async function endAtServer(completion: ConnectionPool, mark: string): Promise<void> {
   try {

@@ -8,8 +8,8 @@ import type { Session } from './session.js';
 const NOT_ENDED: ReadonlySet<number | undefined> = new Set([1094, 1095]);
 
 /**
- * The user lock that a session has while it works for a run that another one may fence. A session works for several runs one
- * after the other, and a reset releases it.
+ * The user lock that a session has while it works for a run that another one may fence. A session works for
+ * several runs one after the other, and a reset releases it.
  */
 export function workLockOf(run: IdOrigin, mark: string): string {
   return `dtc ${createHash('sha1')
@@ -18,9 +18,9 @@ export function workLockOf(run: IdOrigin, mark: string): string {
 }
 
 /**
- * Ends the sessions in which a run that was fenced is at work, with the locks that they hold: the run may stand still, and can
- * decide nothing any more. What they have prepared stays prepared, and any session may end it then. What the run begins or
- * prepares at the same moment may be there all the same.
+ * Ends the sessions in which a run that was fenced is at work, with the locks that they hold: the run may
+ * stand still, and can decide nothing any more. What they have prepared stays prepared, and any session may
+ * end it then. What the run begins or prepares at the same moment may be there all the same.
  *
  * @returns how many were told to end: those of the user of the session.
  */

@@ -7,8 +7,9 @@ interface Row {
 }
 
 /**
- * @returns the capacity of a participant's server, and the most that the participant takes of it. MariaDB has no limit for
- * prepared branches; but a branch keeps its connection until its decision, so there are no more of them than connections.
+ * @returns the capacity of a participant's server, and the most that the participant takes of it. MariaDB has
+ * no limit for prepared branches; but a branch keeps its connection until its decision, so there are no more
+ * of them than connections.
  */
 export async function capacityOf(
   pools: ConnectionPools,

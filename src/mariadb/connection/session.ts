@@ -8,16 +8,18 @@ type Core = PoolConnection['connection'];
 export type SessionUse = 'branches' | 'library';
 
 /**
- * Settings that must not depend on the defaults of a server. Without autocommit no write of the library would be committed, and
- * with chained completions a session would be in a transaction after each one. `mysql2` escapes values with backslashes.
+ * Settings that must not depend on the defaults of a server. Without autocommit no write of the library would
+ * be committed, and with chained completions a session would be in a transaction after each one. `mysql2`
+ * escapes values with backslashes.
  */
 const SETTINGS =
   'SET autocommit = 1, completion_type = NO_CHAIN, ' +
   "sql_mode = CONCAT_WS(',', REPLACE(@@sql_mode, 'NO_BACKSLASH_ESCAPES', ''), 'STRICT_ALL_TABLES')";
 
 /**
- * The same for sessions without work of the application, which has its own wishes. A claim must see all holders of its name; the
- * purge may see no row before it is committed, and compares times; and the calls of the library have limits of their own.
+ * The same for sessions without work of the application, which has its own wishes. A claim must see all
+ * holders of its name; the purge may see no row before it is committed, and compares times; and the calls of
+ * the library have limits of their own.
  */
 const OWN_SETTINGS = [
   "SET autocommit = 1, completion_type = NO_CHAIN, sql_mode = 'STRICT_ALL_TABLES', time_zone = '+00:00', " +
@@ -90,7 +92,10 @@ export class Session {
     return result;
   }
 
-  /** Several statements without rows, in one round trip. The first that fails ends it; those before it have run. */
+  /**
+   * Several statements without rows, in one round trip. The first that fails ends it; those before it have
+   * run.
+   */
   async runAll(statements: readonly string[]): Promise<void> {
     await this.run(`BEGIN NOT ATOMIC ${statements.map((one) => `${one};`).join(' ')} END`);
   }

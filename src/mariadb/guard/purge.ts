@@ -19,8 +19,9 @@ interface Sight {
 }
 
 /**
- * Deletes old rows of the guard table. A row becomes visible when its branch commits, which may be long after it was written. The
- * coordinator may not have heard of the commit then, and ask again. So a row is deleted only if it was visible one interval ago.
+ * Deletes old rows of the guard table. A row becomes visible when its branch commits, which may be long after
+ * it was written. The coordinator may not have heard of the commit then, and ask again. So a row is deleted
+ * only if it was visible one interval ago.
  */
 export class MariaDbGuardPurge extends GuardPurge {
   private seen: Sight | undefined;

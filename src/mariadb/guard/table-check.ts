@@ -88,9 +88,11 @@ export function faultOf(name: string, shape: TableShape): TableFault | undefined
 }
 
 /**
- * @param key the columns of the primary key that the table needs. A session may switch the checks of other unique indexes off.
+ * @param key the columns of the primary key that the table needs. A session may switch the checks of other
+ * unique indexes off.
  * @param collations of its columns with text, the allowed ones. With others two names could be the same row.
- * @returns the first problem by which rows of different names could be taken for one, or would take no part in transactions.
+ * @returns the first problem by which rows of different names could be taken for one, or would take no part
+ * in transactions.
  */
 export function keyFaultOf(
   name: string,

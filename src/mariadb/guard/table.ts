@@ -36,8 +36,8 @@ export class GuardTable {
   }
 
   /**
-   * Leaves a tombstone unless there is a row, and then reads the row. It waits for the transaction that holds the row of the
-   * work, at most `waitMs`.
+   * Leaves a tombstone unless there is a row, and then reads the row. It waits for the transaction that holds
+   * the row of the work, at most `waitMs`.
    *
    * @throws the error of the server when that transaction has not ended by then.
    */

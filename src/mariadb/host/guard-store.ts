@@ -46,8 +46,8 @@ const MAX_VERSION = 2 ** 48 - 1;
 const UNTIL = 'UTC_TIMESTAMP(3) + INTERVAL ? MICROSECOND';
 
 /**
- * Keeps the records of a participant host in MariaDB, in the database of its participants. All replicas of the host use the same
- * tables: `dtc_host_branches`, `dtc_host_runs` and `dtc_host_marks`.
+ * Keeps the records of a participant host in MariaDB, in the database of its participants. All replicas of
+ * the host use the same tables: `dtc_host_branches`, `dtc_host_runs` and `dtc_host_marks`.
  *
  * @publicApi
  */
@@ -85,7 +85,11 @@ export class MariaDbGuardStore implements ReplicaGuardStore {
     return GUARD_TABLES.join(';\n');
   }
 
-  /** Makes the tables, if they are missing. @throws MariaDbStartUpError with the SQL to run when they cannot be used. */
+  /**
+   * Makes the tables, if they are missing.
+   *
+   * @throws MariaDbStartUpError with the SQL to run when they cannot be used.
+   */
   async start(): Promise<void> {
     await this.access.start();
   }

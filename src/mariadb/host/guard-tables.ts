@@ -47,7 +47,8 @@ const KEYS = {
 /**
  * Makes the tables, if one is missing and this is wanted, and tries whether they can be used.
  *
- * @throws MariaDbStartUpError with the SQL to run when they are missing and cannot be made, or the user may not use them.
+ * @throws MariaDbStartUpError with the SQL to run when they are missing and cannot be made, or the user may
+ * not use them.
  */
 export async function prepareGuardTables(session: Session, isWanted: boolean): Promise<void> {
   if (!(await areUsable(session))) {

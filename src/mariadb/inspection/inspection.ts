@@ -20,7 +20,10 @@ const LIMITED = `SET STATEMENT max_statement_time = ${STATEMENT_S} FOR`;
 /** ER_DBACCESS_DENIED_ERROR, ER_TABLEACCESS_DENIED_ERROR and ER_SPECIFIC_ACCESS_DENIED_ERROR. */
 const DENIED: ReadonlySet<number | undefined> = new Set([1044, 1142, 1227]);
 
-/** A session of a participant has a user lock with the name of its mark, so the server knows the session by the mark. */
+/**
+ * A session of a participant has a user lock with the name of its mark, so the server knows the session by
+ * the mark.
+ */
 const GUARD = (table: string): string => `${LIMITED}
   SELECT gid, CAST(TIMESTAMPDIFF(MICROSECOND, written_at, NOW(3)) DIV 1000 AS CHAR) AS ageMs,
     CAST(IS_USED_LOCK(session_mark) AS CHAR) AS session
@@ -122,7 +125,9 @@ function withGuard(prepared: PreparedTransaction, row: GuardRow | undefined): Pr
   };
 }
 
-/** The rows of the guard table that the prepared transactions have written: no other transaction can see them. */
+/**
+ * The rows of the guard table that the prepared transactions have written: no other transaction can see them.
+ */
 async function guardRowsOf(
   session: Session,
   guard: GuardTable,

@@ -21,8 +21,8 @@ interface Request {
 }
 
 /**
- * Admits bodies of JSON only. A browser sends a form of another site with the cookies of its user, but it sends JSON across sites
- * only after this server has allowed it.
+ * Admits bodies of JSON only. A browser sends a form of another site with the cookies of its user, but it
+ * sends JSON across sites only after this server has allowed it.
  */
 class JsonGuard implements CanActivate {
   canActivate(context: ExecutionContext): boolean {
@@ -84,10 +84,11 @@ export class AccessGuard implements CanActivate {
 }
 
 /**
- * @param answer the return value of the application's `authorize`. Its type is only a promise of the application, so it is
- * checked.
+ * @param answer the return value of the application's `authorize`. Its type is only a promise of the
+ * application, so it is checked.
  * @returns the caller that the application admits.
- * @throws ForbiddenError when it admits no caller, a reader where an operator is needed, or an operator without a name.
+ * @throws ForbiddenError when it admits no caller, a reader where an operator is needed, or an operator
+ * without a name.
  */
 function admitted(answer: unknown, needed: Role): Caller {
   const { name, role } = (typeof answer === 'object' && answer !== null ? answer : {}) as Partial<

@@ -43,8 +43,9 @@ export interface AdmittedCaller extends Caller {
  *
  * @param context the request: `context.switchToHttp().getRequest()`. Global guards have let it pass before.
  * @param needed `reader` to see, `operator` to act.
- * @returns who asks. The name stands in the audit trail, so an operator needs one. Every answer that is not an object with
- * the role `reader` or `operator` refuses, with 403: undefined and false, but also the true of a guard.
+ * @returns who asks. The name stands in the audit trail, so an operator needs one. Every answer that is not
+ * an object with the role `reader` or `operator` refuses, with 403: undefined and false, but also the true of
+ * a guard.
  * @throws what is answered instead, an UnauthorizedException for instance.
  * @publicApi
  */
@@ -77,8 +78,9 @@ export class Access {
   readonly authorize: OperationsAccess['authorize'];
 
   /**
-   * @throws InvalidOptionsError when an option is not known or impossible; when a token is missing, too short to be a secret, or the
-   * token of another as well; or when tokens are given beside a check of the application.
+   * @throws InvalidOptionsError when an option is not known or impossible; when a token is missing, too short
+   * to be a secret, or the token of another as well; or when tokens are given beside a check of the
+   * application.
    */
   constructor(options: OperationsAccess) {
     const problems = problemsOf(options);
@@ -143,7 +145,9 @@ const KNOWN_OPTIONS: readonly string[] = ['readers', 'operators', 'hosts', 'auth
 /** A host name or an address, without a port. */
 const HOST = /^([^\s:/[\]]+|\[[\da-f:.]+(%[\w.-]+)?\])$/i;
 
-/** @returns the problems of the options, which may come from JavaScript or from a factory. No token is quoted. */
+/**
+ * @returns the problems of the options, which may come from JavaScript or from a factory. No token is quoted.
+ */
 function problemsOf(options: unknown): string[] {
   if (typeof options !== 'object' || options === null) {
     return ['who may see and act: must be an object, such as { readers, operators } or { authorize }'];

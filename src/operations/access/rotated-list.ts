@@ -10,7 +10,8 @@ export class RotatedList {
   private problem: string | undefined;
 
   /**
-   * @param source the list, or a function that returns the latest one: the same list, as long as nothing has changed.
+   * @param source the list, or a function that returns the latest one: the same list, as long as nothing has
+   * changed.
    * @param whose ends the sentence "The credentials of ...".
    * @param context of the log lines.
    */
@@ -27,7 +28,10 @@ export class RotatedList {
     return this.given;
   }
 
-  /** @param use gets a list that was rotated. If it throws, the list cannot be used, and the one before stays in force. */
+  /**
+   * @param use gets a list that was rotated. If it throws, the list cannot be used, and the one before stays
+   * in force.
+   */
   renew(use: (latest: readonly Credential[]) => void): void {
     try {
       const latest = this.read();

@@ -21,7 +21,10 @@ const KEPT_MS = 5_000;
 const MAX_LOOKED_UP = 200;
 /** The most look-ups at the same time. A member that is asked for an outcome takes some more. */
 const LOOKED_UP_AT_ONCE = 4;
-/** How long all of them may take together, in milliseconds: a log or a member that hangs keeps no reader waiting. */
+/**
+ * How long all of them may take together, in milliseconds: a log or a member that hangs keeps no reader
+ * waiting.
+ */
 const LOOK_UP_MS = 4_000;
 
 type Looked = { readonly participant: string } & (
@@ -29,8 +32,8 @@ type Looked = { readonly participant: string } & (
 );
 
 /**
- * Looks into the databases of the participants for operators. However many readers ask: each participant is asked once in a few
- * seconds at most, and never again while it has not answered.
+ * Looks into the databases of the participants for operators. However many readers ask: each participant is
+ * asked once in a few seconds at most, and never again while it has not answered.
  */
 @Injectable()
 export class DatabaseWatch implements BeforeApplicationShutdown {

@@ -42,7 +42,9 @@ const preparedFields = {
   session: z.number().int().nullable().describe('The session that still holds it.'),
 };
 
-/** The answer of a participant. A participant is code of users, so other fields of its answer are not used. */
+/**
+ * The answer of a participant. A participant is code of users, so other fields of its answer are not used.
+ */
 export const inspectionSchema = z.object({
   place: text,
   title: text,

@@ -6,8 +6,8 @@ import {
 } from '../../coordinator/index.js';
 
 /**
- * What the coordinator knows of a prepared transaction: its decision, that there is none yet (`open`), that it cannot be known
- * here (`unknown`), or that it is not its own (`foreign`).
+ * What the coordinator knows of a prepared transaction: its decision, that there is none yet (`open`), that
+ * it cannot be known here (`unknown`), or that it is not its own (`foreign`).
  */
 export const KNOWLEDGE = ['commit', 'abort', 'open', 'unknown', 'foreign'] as const;
 export type Knowledge = (typeof KNOWLEDGE)[number];
@@ -24,7 +24,10 @@ export interface Judge {
   readonly logId: string;
 }
 
-/** @returns the judgement on a transaction that is not of this log, or undefined for one that has to be looked up. */
+/**
+ * @returns the judgement on a transaction that is not of this log, or undefined for one that has to be looked
+ * up.
+ */
 export function judgeForeign({ branch }: PreparedTransaction, judge: Judge): Judgement | undefined {
   if (branch === null) return { knowledge: 'foreign', why: 'Another program has prepared it.' };
   const origin = originOf(branch.transactionId);
@@ -40,7 +43,8 @@ export function judgeForeign({ branch }: PreparedTransaction, judge: Judge): Jud
 }
 
 /**
- * @param decision the answer to a participant in doubt: `commit` and `abort` are proven, also by presumed abort.
+ * @param decision the answer to a participant in doubt: `commit` and `abort` are proven, also by presumed
+ * abort.
  * @param outcome further knowledge.
  */
 export function judgeOwn(decision: Decision, outcome: KnownOutcome): Judgement {

@@ -24,7 +24,9 @@ import { WrongMemberError } from './member-errors.js';
 import { MemberTokens } from './member-tokens.js';
 import { OwnAnswers } from './own-answers.js';
 
-/** Admits the other members of the coordinator. The token of a reader or an operator is worth nothing here. */
+/**
+ * Admits the other members of the coordinator. The token of a reader or an operator is worth nothing here.
+ */
 @Injectable()
 export class MemberGuard implements CanActivate {
   constructor(private readonly tokens: MemberTokens) {}
@@ -38,8 +40,8 @@ export class MemberGuard implements CanActivate {
 }
 
 /**
- * The route for the other members of the coordinator. It is a route of its own: no field of a request to another route says that
- * it comes from a member, and this member alone answers the calls to it.
+ * The route for the other members of the coordinator. It is a route of its own: no field of a request to
+ * another route says that it comes from a member, and this member alone answers the calls to it.
  */
 @ApiExcludeController()
 @Controller({ path: 'members/calls', version: VERSION_NEUTRAL })

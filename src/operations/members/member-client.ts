@@ -16,7 +16,10 @@ import {
 } from './member-call.js';
 import { MemberTokens } from './member-tokens.js';
 
-/** The most calls to other members at one time, and to one of them: an order for many and some pages that are open. */
+/**
+ * The most calls to other members at one time, and to one of them: an order for many and some pages that are
+ * open.
+ */
 const MAX_CALLS = 64;
 const MAX_CALLS_OF_ONE = 16;
 /** The largest answer that is read, in bytes. */
@@ -35,8 +38,8 @@ export interface AskedMember {
 }
 
 /**
- * The answer of another member. It is `refused` with its reason, or there is no answer that can be used: then `mayBeDone` says
- * whether the member may have got the call.
+ * The answer of another member. It is `refused` with its reason, or there is no answer that can be used: then
+ * `mayBeDone` says whether the member may have got the call.
  */
 export type Asked<T> =
   | { readonly kind: 'answered'; readonly answer: T }
@@ -54,8 +57,9 @@ const REFUSALS: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * Calls other members, each call once. It follows no redirect, reads no more than a limit, and waits no longer than a limit.
- * It sends the token of the members only to an address that the log has, of a member whose lease has not expired.
+ * Calls other members, each call once. It follows no redirect, reads no more than a limit, and waits no
+ * longer than a limit. It sends the token of the members only to an address that the log has, of a member
+ * whose lease has not expired.
  */
 @Injectable()
 export class MemberClient implements BeforeApplicationShutdown {
@@ -92,7 +96,8 @@ export class MemberClient implements BeforeApplicationShutdown {
     const url = urlOf(member.address)!;
     const sent = this.tokens.sent!;
     const own = this.callsTo.get(member.epoch) ?? 0;
-    // Overviews are asked for one at a time. That a member is busy with other calls is no sign that it does not answer.
+    // Overviews are asked for one at a time. That a member is busy with other calls is no sign that it does
+    // not answer.
     if (request.kind !== 'overview' && (own >= MAX_CALLS_OF_ONE || this.calls >= MAX_CALLS))
       return failed('too many calls to it are under way');
     this.callsTo.set(member.epoch, own + 1);
@@ -129,7 +134,10 @@ export class MemberClient implements BeforeApplicationShutdown {
     return { kind: 'answered', answer: answer.data as MemberAnswer<K> };
   }
 
-  /** @returns the refusal in a reply. One that the member means is believed of this member alone, as its answers are. */
+  /**
+   * @returns the refusal in a reply. One that the member means is believed of this member alone, as its
+   * answers are.
+   */
   private refusalIn(status: number, json: unknown, epoch: number): Asked<never> {
     const problem = problemSchema.safeParse(json).data;
     if (problem?.status !== status)
@@ -182,7 +190,8 @@ export class MemberClient implements BeforeApplicationShutdown {
       const request = send(url, {
         ...(isSecure && secureRequest(this.tokens.tls)),
         method: 'POST',
-        // A connection of its own for each call: one that is used again may be closed just as the call is sent.
+        // A connection of its own for each call: one that is used again may be closed just as the call is
+        // sent.
         agent: false,
         maxHeaderSize: MAX_HEADER_BYTES,
         signal: AbortSignal.any([limit, this.stopped.signal]),

@@ -35,7 +35,9 @@ export class MemberUnreachableError extends CoordinatorError {
   }
 }
 
-/** A call of a member has reached a process that is not the member which it was for. It has changed nothing. */
+/**
+ * A call of a member has reached a process that is not the member which it was for. It has changed nothing.
+ */
 export class WrongMemberError extends CoordinatorError {
   readonly code = 'DTC_WRONG_MEMBER';
 

@@ -5,13 +5,22 @@ import { UnauthenticatedError } from '../access/access-errors.js';
 /** How members of a shared log ask each other. @publicApi */
 export interface MembersOptions {
   /**
-   * The tokens by which members know each other, at least 16 characters each. A member sends the first one, and accepts
-   * all of them: so a token can be replaced while the members run. No reader or operator has one of them.
+   * The tokens by which members know each other, at least 16 characters each. A member sends the first one,
+   * and accepts all of them: so a token can be replaced while the members run. No reader or operator has one
+   * of them.
    */
   readonly tokens: readonly string[];
-  /** How long another member may take to answer a question, in milliseconds, from 1 to 60_000. @default 2_000 */
+  /**
+   * How long another member may take to answer a question, in milliseconds, from 1 to 60_000.
+   *
+   * @default 2_000
+   */
   readonly timeoutMs?: number | undefined;
-  /** Certificates for https: `ca`, `cert`, `key`, `servername`, or a function such as that of `tlsFrom`. @default those of Node */
+  /**
+   * Certificates for https: `ca`, `cert`, `key`, `servername`, or a function such as that of `tlsFrom`.
+   *
+   * @default those of Node
+   */
   readonly tls?: TlsSource | undefined;
 }
 
@@ -22,7 +31,10 @@ const MAX_TOKENS = 16;
 const MAX_TIMEOUT_MS = 60_000;
 const DEFAULT_TIMEOUT_MS = 2_000;
 
-/** The credential of the members of one coordinator. They are kept as digests, except for the one that is sent. */
+/**
+ * The credential of the members of one coordinator. They are kept as digests, except for the one that is
+ * sent.
+ */
 export class MemberTokens {
   private readonly digests: readonly Buffer[];
   /** The token that this member sends; undefined when it asks no other one. */

@@ -27,8 +27,8 @@ export function placesIn(cursor: string): ReadonlyMap<number, string | undefined
 }
 
 /**
- * Merges the parts of several members into one page by the start of the transactions. Each part keeps its own order, which no
- * clock has made. A transaction that two members have is listed once.
+ * Merges the parts of several members into one page by the start of the transactions. Each part keeps its own
+ * order, which no clock has made. A transaction that two members have is listed once.
  */
 export function merge(
   parts: readonly ListPart[],

@@ -16,7 +16,10 @@ import type {
   OutboxView,
 } from './outbox-views.js';
 
-/** The outboxes of the application, if there are any: found among its providers, so that no outbox is needed here. */
+/**
+ * The outboxes of the application, if there are any: found among its providers, so that no outbox is needed
+ * here.
+ */
 @Injectable()
 export class Outboxes implements OnModuleInit {
   private desks: readonly OutboxDesk[] = [];
@@ -49,7 +52,10 @@ export class Outboxes implements OnModuleInit {
       }));
   }
 
-  /** @throws OutboxNotFoundError; an error with the code DTC_OUTBOX_UNREACHABLE when the database does not answer. */
+  /**
+   * @throws OutboxNotFoundError; an error with the code DTC_OUTBOX_UNREACHABLE when the database does not
+   * answer.
+   */
   async dead(outbox: string, limit: number, cursor?: string): Promise<DeadMessagePage> {
     // One more than is shown tells whether there is another page.
     const after = cursor === undefined ? 0 : Number(cursor);

@@ -88,7 +88,10 @@ function isHealthResult(error: unknown): error is HttpException {
   return typeof body === 'object' && 'details' in body && 'status' in body;
 }
 
-/** The fields of the log line for an error that the answer does not show: the request to which it belongs, and where it was thrown. */
+/**
+ * The fields of the log line for an error that the answer does not show: the request to which it belongs, and
+ * where it was thrown.
+ */
 function lineOf(
   error: unknown,
   { headers }: { readonly headers?: Readonly<Record<string, unknown>> },

@@ -15,8 +15,10 @@ export abstract class StockLevels {
   /**
    * Delivers pieces, outside of any transaction.
    *
-   * @param levels how many pieces there are to be of each product, by sku. A product that has more keeps them.
-   * @returns how many pieces were added, by sku, of those that had less and were not being sold at this moment.
+   * @param levels how many pieces there are to be of each product, by sku. A product that has more keeps
+   * them.
+   * @returns how many pieces were added, by sku, of those that had less and were not being sold at this
+   * moment.
    */
   abstract fillUp(levels: Levels): Levels | PromiseLike<Levels>;
 }

@@ -15,8 +15,8 @@ export const SEED_BALANCES: Readonly<Record<string, number>> = {
 };
 
 /**
- * The customers' money, in memory. An authorisation holds its amount in one synchronous step, so two of them cannot hold the
- * same cent: `0 <= held <= balance` holds for every account at every moment.
+ * The customers' money, in memory. An authorisation holds its amount in one synchronous step, so two of them
+ * cannot hold the same cent: `0 <= held <= balance` holds for every account at every moment.
  */
 @Injectable()
 export class Accounts implements Balances {

@@ -15,8 +15,10 @@ export abstract class Balances {
   /**
    * Pays money in, outside of any transaction. A customer without an account gets one.
    *
-   * @param levels how many cents there are to be on each account, by customer. An account with more keeps them.
-   * @returns how many cents were added, by customer, to those that had less and were not being charged at this moment.
+   * @param levels how many cents there are to be on each account, by customer. An account with more keeps
+   * them.
+   * @returns how many cents were added, by customer, to those that had less and were not being charged at
+   * this moment.
    */
   abstract fillUp(levels: Readonly<Record<string, number>>): Added | PromiseLike<Added>;
 }

@@ -53,7 +53,9 @@ export class ServiceDatabase implements OnApplicationShutdown {
     watchPool(this.pool, ({ message }) => logger.warn(`A connection of ${service} was lost: ${message}`));
   }
 
-  /** The options of the participant that works here. Orders that arrive at the same time share what they cost. */
+  /**
+   * The options of the participant that works here. Orders that arrive at the same time share what they cost.
+   */
   get participantOptions(): PostgresParticipantOptions {
     return { connection: this.url, lockTimeoutMs: LOCK_TIMEOUT_MS, grouped: true };
   }

@@ -16,8 +16,8 @@ export interface BranchClient {
   /** Whether a statement's text suggests that it takes an advisory lock for the session. */
   readonly mayLock: boolean;
   /**
-   * Rejected when a callback of the work throws, as there is no caller that would hear of it otherwise, and when the work
-   * sends a statement that begins or ends a transaction.
+   * Rejected when a callback of the work throws, as there is no caller that would hear of it otherwise, and
+   * when the work sends a statement that begins or ends a transaction.
    */
   readonly failed: Promise<never>;
   /** Refuses every query of the work from now on, as when the coordinator no longer waits for the branch. */
@@ -57,7 +57,8 @@ const LISTENING: ReadonlySet<unknown> = new Set([
  * itself. Changes of the work to the client object, such as listeners or type parsers, end with the loan.
  *
  * @param named gives names to repeated changes; without it every statement is sent as it is.
- * @param opening is sent before anything that the work does with the client; without it the transaction is open.
+ * @param opening is sent before anything that the work does with the client; without it the transaction is
+ * open.
  */
 export function lend(
   client: PoolClient,
@@ -135,7 +136,8 @@ class Loan implements BranchClient {
     const at = args.findIndex((arg) => typeof arg === 'function');
     const given = at === -1 ? (config as { callback?: unknown } | null | undefined)?.callback : args[at];
     if (typeof given !== 'function') {
-      // A result that the work does not await may fail without harm: the branch that it belongs to fails then.
+      // A result that the work does not await may fail without harm: the branch that it belongs to fails
+      // then.
       if (refusal !== undefined) return handled(Promise.reject(refusal));
       const known = this.namedOf(args);
       const result = (
@@ -177,8 +179,8 @@ class Loan implements BranchClient {
   }
 
   /**
-   * @returns a statement and the name of its text. Undefined if it has none, if it is more than a text and its values, or if the
-   * work has changed the prepared statements of the session.
+   * @returns a statement and the name of its text. Undefined if it has none, if it is more than a text and
+   * its values, or if the work has changed the prepared statements of the session.
    */
   private namedOf([config, values]: readonly unknown[]): NamedChange | undefined {
     const { named } = this;

@@ -1,13 +1,14 @@
 import { Client, type PoolClient, Query, type QueryResult } from 'pg';
 
 /**
- * The query that opens the transaction of a branch and writes its guard row. It leaves with the first statement of the work, in
- * one query if that statement is prepared already: an answer of its own would cost both sides more than the statement.
+ * The query that opens the transaction of a branch and writes its guard row. It leaves with the first
+ * statement of the work, in one query if that statement is prepared already: an answer of its own would cost
+ * both sides more than the statement.
  */
 export class Opening {
   /**
-   * Resolved when the transaction is open and has its guard row. Rejected with the error that prevents it: then no statement
-   * of the same query has run.
+   * Resolved when the transaction is open and has its guard row. Rejected with the error that prevents it:
+   * then no statement of the same query has run.
    */
   readonly begun: Promise<void>;
   private readonly resolve: () => void;
@@ -67,8 +68,9 @@ export class Opening {
   }
 
   /**
-   * The error of a statement may arrive before the state of the transaction, of which `pg` knows nothing until then. So a query
-   * of no statement is answered before the error is told. If its connection is lost, the error is told as well.
+   * The error of a statement may arrive before the state of the transaction, of which `pg` knows nothing
+   * until then. So a query of no statement is answered before the error is told. If its connection is lost,
+   * the error is told as well.
    */
   private async failed(reason: Error, reject: (reason: Error) => void): Promise<void> {
     await Promise.allSettled([this.client.query(';')]);

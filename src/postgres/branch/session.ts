@@ -36,8 +36,8 @@ export interface GroupLimits {
 }
 
 /**
- * The column of the row that comes after the work of each member of a group: the milliseconds since the transaction has begun.
- * The work cannot know its name.
+ * The column of the row that comes after the work of each member of a group: the milliseconds since the
+ * transaction has begun. The work cannot know its name.
  */
 export const MEMBER_MARK = `dtc_${OWN_MARK}_member`;
 
@@ -180,8 +180,8 @@ export class BranchSessions {
   }
 
   /**
-   * Makes a session ready for a group, besides {@link ready}. @returns undefined when nothing needs to be done. @throws (as a
-   * rejection) the error of the server.
+   * Makes a session ready for a group, besides {@link ready}. @returns undefined when nothing needs to be
+   * done. @throws (as a rejection) the error of the server.
    */
   readyForGroup(client: PoolClient): Promise<void> | undefined {
     const { statements } = sessionOf(client);
@@ -193,9 +193,9 @@ export class BranchSessions {
   }
 
   /**
-   * @returns the statements behind the work of a member of a group. Its deferred constraints are checked, and none of its
-   * settings reaches the next member. RESET ALL resets the limits of the library too, so the last statement sets them again: the
-   * time of the whole group goes on. It returns the row {@link MEMBER_MARK}.
+   * @returns the statements behind the work of a member of a group. Its deferred constraints are checked, and
+   * none of its settings reaches the next member. RESET ALL resets the limits of the library too, so the last
+   * statement sets them again: the time of the whole group goes on. It returns the row {@link MEMBER_MARK}.
    */
   afterMember(client: PoolClient, { lockMs, totalMs, application }: GroupLimits): string[] {
     return [

@@ -23,11 +23,16 @@ export function mayEnd(text: string): boolean {
   return MAY_END.test(text);
 }
 
-/** A text that is one statement which begins or ends a transaction, as an ORM sends it for a transaction of its own. */
+/**
+ * A text that is one statement which begins or ends a transaction, as an ORM sends it for a transaction of
+ * its own.
+ */
 const CONTROL =
   /^\s*(?:begin|start\s+transaction|commit|end|abort|prepare\s+transaction|rollback(?!\s+(?:(?:work|transaction)\s+)?to\b))\b[^;]*;?\s*$/i;
 
-/** Whether a text is one statement that begins or ends a transaction. To go back to a savepoint is neither. */
+/**
+ * Whether a text is one statement that begins or ends a transaction. To go back to a savepoint is neither.
+ */
 export function controlsTransaction(text: string): boolean {
   return CONTROL.test(text);
 }

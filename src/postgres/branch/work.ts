@@ -124,8 +124,9 @@ export class BranchWork {
   }
 
   /**
-   * @returns the statements that open the transaction of a branch, write its guard row and limit it. Of a run that another one
-   * may fence while it stands still, the session says until its end that it works for the run.
+   * @returns the statements that open the transaction of a branch, write its guard row and limit it. Of a run
+   * that another one may fence while it stands still, the session says until its end that it works for the
+   * run.
    */
   begin(
     gid: string,
@@ -213,7 +214,10 @@ function namesStatement(error: unknown): boolean {
   return code === NO_SUCH_STATEMENT || code === '42P05';
 }
 
-/** Starts work whose transaction is not open yet, and sends what opens it with the first statement of the work, or alone. */
+/**
+ * Starts work whose transaction is not open yet, and sends what opens it with the first statement of the
+ * work, or alone.
+ */
 function workAhead<T>(
   opening: Opening,
   work: () => Promise<T>,

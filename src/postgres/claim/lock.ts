@@ -51,15 +51,18 @@ export async function lockName(
   }
 }
 
-/** The advisory locks of one kind that sessions hold in this database. The first parameter is the class, the second the number. */
+/**
+ * The advisory locks of one kind that sessions hold in this database. The first parameter is the class, the
+ * second the number.
+ */
 const HELD = `locktype = 'advisory' AND granted AND objsubid = 2 AND classid::bigint = $1
   AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`;
 
 /**
- * The locks by which a run holds a name. A run with a durable log of its own holds the name alone. Those without a durable log
- * share it: neither takes anything for an orphan. The members of one shared log share it as well, and mark themselves by two
- * more locks: one says that they are members, one of which log. So members of different logs, and members and others, are
- * told apart.
+ * The locks by which a run holds a name. A run with a durable log of its own holds the name alone. Those
+ * without a durable log share it: neither takes anything for an orphan. The members of one shared log share
+ * it as well, and mark themselves by two more locks: one says that they are members, one of which log. So
+ * members of different logs, and members and others, are told apart.
  */
 class LocksOnName {
   readonly number: number;
@@ -80,7 +83,9 @@ class LocksOnName {
     this.mode = run.durable && run.isShared !== true ? 'exclusive' : 'shared';
   }
 
-  /** @returns the lock on the name, or undefined when another session stands in the way. Then none is held. */
+  /**
+   * @returns the lock on the name, or undefined when another session stands in the way. Then none is held.
+   */
   async tryAll(signal: AbortSignal): Promise<NameLock | undefined> {
     let lock: NameLock | undefined;
     try {
@@ -90,7 +95,8 @@ class LocksOnName {
         if (lock === undefined) break;
         this.taken.push(number);
       }
-      // Each holds its own locks by now, so of two strangers that come at the same moment at least one sees the other.
+      // Each holds its own locks by now, so of two strangers that come at the same moment at least one sees
+      // the other.
       if (lock !== undefined && (this.mode === 'exclusive' || (await this.holders(signal)).length === 0))
         return lock;
     } catch (error) {

@@ -12,7 +12,8 @@ import type { ClaimSession } from './session.js';
  * held meanwhile.
  *
  * @throws PostgresStartUpError (`DTC_POSTGRES_OTHER_LOG`, `DTC_LOG_COPIED`, and those of the table of the
- * runs); PostgresBranchError (`DTC_POSTGRES_NOT_REPLICATED`) when a failover may lose that the run was accepted.
+ * runs); PostgresBranchError (`DTC_POSTGRES_NOT_REPLICATED`) when a failover may lose that the run was
+ * accepted.
  */
 export async function checkLog(
   session: ClaimSession,

@@ -99,7 +99,10 @@ export class RunTable {
     return row && { epoch: Number(row.epoch), token: row.token };
   }
 
-  /** Lets a run in, in place of the latest before it, unless a later one is in. The lock on the name is held meanwhile. */
+  /**
+   * Lets a run in, in place of the latest before it, unless a later one is in. The lock on the name is held
+   * meanwhile.
+   */
   async register(session: ClaimSession, run: CoordinatorRun, signal: AbortSignal): Promise<void> {
     const { name, logId, epoch, token } = run;
     await session.query(

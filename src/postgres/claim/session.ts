@@ -124,7 +124,8 @@ export class ClaimSession implements NameSession {
   /**
    * A query on the session. Every column of its rows is text.
    *
-   * @throws (as a rejection) PostgresBranchError (`DTC_POSTGRES_NOT_REPLICATED`) when its wait for a standby was interrupted.
+   * @throws (as a rejection) PostgresBranchError (`DTC_POSTGRES_NOT_REPLICATED`) when its wait for a standby
+   * was interrupted.
    */
   query<R>(signal: AbortSignal, text: string, values: readonly unknown[] = []): Promise<R[]> {
     const result = this.last.then(() => this.ask<R>(text, values));

@@ -101,7 +101,8 @@ export class ConnectionPool {
   }
 
   /**
-   * Stops the running statement of a connection. Nothing else may be sent on it before this has ended: it would be hit as well.
+   * Stops the running statement of a connection. Nothing else may be sent on it before this has ended: it
+   * would be hit as well.
    *
    * @throws when the server does not answer.
    */

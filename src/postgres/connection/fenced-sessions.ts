@@ -4,8 +4,8 @@ import { applicationOf } from './own-names.js';
 import { rowsOf } from './own-queries.js';
 
 /**
- * Tells the sessions of a run in this database to end: those that the role of the session may end. They are listed first, since
- * the server would tell some before it has checked every condition.
+ * Tells the sessions of a run in this database to end: those that the role of the session may end. They are
+ * listed first, since the server would tell some before it has checked every condition.
  */
 const END = `
   WITH sessions AS MATERIALIZED (
@@ -15,8 +15,9 @@ const END = `
   SELECT pid::text FROM sessions WHERE pg_catalog.pg_terminate_backend(pid)`;
 
 /**
- * Ends the sessions in which a run that was fenced is at work, with the locks that they hold: the run may stand still, and can
- * decide nothing any more. What it prepares at the same moment may be prepared all the same.
+ * Ends the sessions in which a run that was fenced is at work, with the locks that they hold: the run may
+ * stand still, and can decide nothing any more. What it prepares at the same moment may be prepared all the
+ * same.
  *
  * @returns how many were told to end.
  */

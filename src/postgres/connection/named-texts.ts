@@ -8,14 +8,14 @@ const MOST_TEXTS = 100;
 const LONGEST_TEXT = 10_000;
 
 /**
- * Matches a change of rows. It has no result columns: those of another statement may be altered with their table, and
- * PostgreSQL then refuses the prepared statement.
+ * Matches a change of rows. It has no result columns: those of another statement may be altered with their
+ * table, and PostgreSQL then refuses the prepared statement.
  */
 const CHANGE = /^\s*(?:insert|update|delete|merge)\b/i;
 
 /**
- * Matches result columns, and literals. A literal such as 'now' is read when the statement is prepared, with the settings of
- * that moment.
+ * Matches result columns, and literals. A literal such as 'now' is read when the statement is prepared, with
+ * the settings of that moment.
  */
 const NOT_KEPT = /\breturning\b|'|\$\w*\$/i;
 
@@ -30,8 +30,8 @@ export interface NamedText {
 }
 
 /**
- * The changes that work has sent on one connection, with values. A repeated one gets a name, under which `pg` prepares it: for a
- * small statement, parsing and planning takes the server longer than running it.
+ * The changes that work has sent on one connection, with values. A repeated one gets a name, under which `pg`
+ * prepares it: for a small statement, parsing and planning takes the server longer than running it.
  */
 export class NamedTexts {
   /** The name of a text; `seen` has none yet, and `left` never will have. */

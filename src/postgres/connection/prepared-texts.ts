@@ -25,7 +25,8 @@ export class PreparedTexts {
 
   /**
    * @param atOnce whether it is prepared even when it comes for the first time.
-   * @returns undefined when it is not to be prepared: it is long, has failed, or has a literal of which the value may change.
+   * @returns undefined when it is not to be prepared: it is long, has failed, or has a literal of which the
+   * value may change.
    */
   nameOf(text: string, atOnce: boolean): StatementName | undefined {
     if (text.length > LONGEST_TEXT) return undefined;

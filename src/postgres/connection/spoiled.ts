@@ -11,7 +11,10 @@ export function spoil(client: Client): void {
   spoiled.add(client);
 }
 
-/** A lock is requested for this session: it counts as spoiled until the server has confirmed that the lock is released. */
+/**
+ * A lock is requested for this session: it counts as spoiled until the server has confirmed that the lock is
+ * released.
+ */
 export function lockRequested(client: Client): void {
   locked.add(client);
 }

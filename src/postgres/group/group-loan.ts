@@ -5,8 +5,9 @@ import { sendScript } from '../connection/script.js';
 import { lockReleased, spoil } from '../connection/spoiled.js';
 
 /**
- * A connection that a group holds from its first statement to its prepare, over several calls. It goes back to its pool by the
- * same rules as that of any other branch. The end of the loan is final: nothing is sent for the group after it.
+ * A connection that a group holds from its first statement to its prepare, over several calls. It goes back
+ * to its pool by the same rules as that of any other branch. The end of the loan is final: nothing is sent
+ * for the group after it.
  */
 export class GroupLoan {
   private readonly controller = new AbortController();
@@ -47,7 +48,11 @@ export class GroupLoan {
     }
   }
 
-  /** Gives the connection to what sends one query. Every query of the group is sent by it. @throws when the loan is over. */
+  /**
+   * Gives the connection to what sends one query. Every query of the group is sent by it.
+   *
+   * @throws when the loan is over.
+   */
   send<T>(query: (client: PoolClient) => T): T {
     this.throwIfOver();
     if (this.lent === undefined) throw new Error('The group has no connection.');

@@ -14,8 +14,8 @@ const TRIAL = `dtc_${OWN_MARK}_trial`;
 const READER = `dtc_${OWN_MARK}_reader`;
 
 /**
- * The number of members whose work is one query behind a savepoint: if one of them fails or leaves, at most this much work before
- * it runs again.
+ * The number of members whose work is one query behind a savepoint: if one of them fails or leaves, at most
+ * this much work before it runs again.
  */
 const MEMBERS_OF_PART = 16;
 
@@ -53,7 +53,8 @@ export interface PartAnswer extends Omit<GroupAnswer, 'results'> {
 /**
  * Divides the work of the members into parts, each behind a savepoint of its own.
  *
- * @param beginning comes before the first part, and ends with a savepoint. Undefined if the transaction is open, and at one.
+ * @param beginning comes before the first part, and ends with a savepoint. Undefined if the transaction is
+ * open, and at one.
  * @param after comes behind the work of each member.
  * @param nextName gives the name of another savepoint.
  */

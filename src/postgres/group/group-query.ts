@@ -21,7 +21,9 @@ export interface GroupAnswer {
   readonly isLocked: boolean;
   /** When the work of the members began, if this query has opened the transaction; as {@link doneAtMs}. */
   readonly startedAtMs: number | undefined;
-  /** For each member whose work is done: when it was done, in milliseconds after the transaction has begun. */
+  /**
+   * For each member whose work is done: when it was done, in milliseconds after the transaction has begun.
+   */
   readonly doneAtMs: readonly number[];
 }
 

@@ -20,20 +20,25 @@ export function signatureOf(statements: readonly QueryConfig[]): string | undefi
   for (const { text, values, name: _name, ...more } of statements) {
     if (typeof text !== 'string' || Object.keys(more).length > 0) return undefined;
     if (values !== undefined && !Array.isArray(values)) return undefined;
-    // Only what PREPARE accepts can neither end the transaction nor change the session, but through a function.
+    // Only what PREPARE accepts can neither end the transaction nor change the session, but through a
+    // function.
     if (!isPreparable(text) || !isOneStatement(text) || ADVISORY.test(text)) return undefined;
     texts.push(text);
   }
   return texts.join('\n;');
 }
 
-/** The SQLSTATEs of a statement that can never be prepared. Others, such as a time-out, say nothing of the statement. */
+/**
+ * The SQLSTATEs of a statement that can never be prepared. Others, such as a time-out, say nothing of the
+ * statement.
+ */
 const NEVER_PREPARED = /^(?:42|0A)/;
 
 /**
- * Prepares, in the session, the statements of the members, as far as they are likely to come again. Nothing is open yet, so one
- * that cannot be prepared harms no other. Each is a transaction of its own, which the server ends after a while: to prepare a
- * statement may wait for the lock of another transaction on its table.
+ * Prepares, in the session, the statements of the members, as far as they are likely to come again. Nothing
+ * is open yet, so one that cannot be prepared harms no other. Each is a transaction of its own, which the
+ * server ends after a while: to prepare a statement may wait for the lock of another transaction on its
+ * table.
  *
  * @param limitMs how long each may take at the server.
  * @returns the names of all statements that the session has. The members with others run on their own.
@@ -79,7 +84,8 @@ export async function prepareTexts(
 
 /**
  * @param names of the statements that the session has.
- * @returns undefined if a statement, or a value, cannot be part of a text. @throws an error for an invalid value.
+ * @returns undefined if a statement, or a value, cannot be part of a text. @throws an error for an invalid
+ * value.
  */
 export function sentWork(batch: Batch, names: ReadonlyMap<string, string>): SentWork | undefined {
   const statements: string[] = [];

@@ -7,13 +7,19 @@ const SLOW_FOR_MS = 60_000;
 /** A member that takes longer than this keeps all others waiting. */
 const SLOW_MS = 100;
 
-/** The number of latest times of work that count for its pace, so that a busy machine does not end groups for a minute. */
+/**
+ * The number of latest times of work that count for its pace, so that a busy machine does not end groups for
+ * a minute.
+ */
 const LATEST = 4;
 
 /** Alone, work that takes longer than this is slow: it includes the prepare, which may wait for the disk. */
 const SLOW_ALONE_MS = 500;
 
-/** The work that runs on its own, for all its values: it was slow, or could not be prepared. And the work that only reads. */
+/**
+ * The work that runs on its own, for all its values: it was slow, or could not be prepared. And the work that
+ * only reads.
+ */
 export class Loners {
   private readonly until = new Map<string, number>();
   private allUntil = 0;
@@ -35,7 +41,10 @@ export class Loners {
     return false;
   }
 
-  /** It has used what a prepared transaction must not, such as a temporary table: a whole group would fail with it. */
+  /**
+   * It has used what a prepared transaction must not, such as a temporary table: a whole group would fail
+   * with it.
+   */
   cannotBePrepared(signature: string): void {
     this.note(signature, Infinity);
   }
@@ -53,8 +62,8 @@ export class Loners {
   }
 
   /**
-   * It has voted read-only. On its own, a branch that votes so is rolled back, even if a statement, a function or a trigger has
-   * written. So in groups its work is undone from now on.
+   * It has voted read-only. On its own, a branch that votes so is rolled back, even if a statement, a
+   * function or a trigger has written. So in groups its work is undone from now on.
    */
   votedReadOnly(signature: string): void {
     if (this.readers.size === MOST) this.readers.delete(this.readers.values().next().value!);
@@ -72,7 +81,10 @@ export class Loners {
     this.note(signature, performance.now() + SLOW_FOR_MS);
   }
 
-  /** The database has triggers that must run at the end of their own transaction: for a while no work is part of a group. */
+  /**
+   * The database has triggers that must run at the end of their own transaction: for a while no work is part
+   * of a group.
+   */
   keepsAllOut(): void {
     this.allUntil = performance.now() + SLOW_FOR_MS;
   }

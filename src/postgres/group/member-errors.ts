@@ -4,18 +4,22 @@ import { NO_SUCH_STATEMENT } from '../branch/work.js';
 import { codeOf, meaningOf, refusalOf } from '../sqlstate.js';
 
 /**
- * Errors that say little of the member itself: it met another transaction, which may have waited for the members before it, or
- * took too long. On its own it may succeed.
+ * Errors that say little of the member itself: it met another transaction, which may have waited for the
+ * members before it, or took too long. On its own it may succeed.
  */
 const MET_OTHERS: ReadonlySet<string | undefined> = new Set(['40001', '40P01', '55P03', '57014']);
 
 /** Those of them that say that a member has waited for another transaction. */
 const WAITED: ReadonlySet<string | undefined> = new Set(['40001', '40P01', '55P03']);
 
-/** Errors of a statement rather than of its values: outside of a group, it is not prepared, or prepared again. */
+/**
+ * Errors of a statement rather than of its values: outside of a group, it is not prepared, or prepared again.
+ */
 const OF_STATEMENT = /^42/;
 
-/** SQLSTATE `feature_not_supported`: the columns of a prepared statement have changed since it was prepared. */
+/**
+ * SQLSTATE `feature_not_supported`: the columns of a prepared statement have changed since it was prepared.
+ */
 const PLAN_OUTDATED = '0A000';
 
 /** Whether an error may be one of the member at work. Others are lost connections and defects. */

@@ -18,20 +18,20 @@ import { prepareTexts, sentWork, signatureOf } from './grouped-work.js';
 import type { Loners } from './loners.js';
 import { hasMetOthers, hasWaited, isOfMember, saysStatementsAreLost, voteBy } from './member-errors.js';
 
-/** After this number of failed members the others are not run: the group runs again without the failed ones. */
+/** After this number of failed members no further ones are run: the group runs again without the failed. */
 const MOST_FAILURES = 8;
 
 /** The number of trials that are sent at once: after one that has waited, no others are sent. */
 const TRIALS_AT_ONCE = 4;
 
-/** A cancellation that comes between two queries stops none of them, so that it is sent again, up to a limit. */
+/** A cancellation that comes between two queries stops neither, so it is sent again, up to a limit. */
 const STOP_AGAIN_MS = 50;
 const MOST_STOPS = 20;
 
 /** How much longer than the work of the group its transaction may last at the server. */
 const GRACE_MS = 500;
 
-/** The lock is not free, or there are triggers that do not fit a group: `division_by_zero`, `lock_not_available`. */
+/** Triggers that do not fit a group (`division_by_zero`), or a lock that is not free (`lock_not_available`). */
 const NOT_FREE: ReadonlySet<string | undefined> = new Set(['22012', '55P03']);
 
 /** The time since the transaction has begun, in milliseconds. */
@@ -41,13 +41,16 @@ const PASSED_MS =
 /** The longest time that a timer of Node can have. */
 const LONGEST_TIMER_MS = 2_147_483_647;
 
-/** Whether a constraint is deferred from the start, so that its check comes earlier for all members but the first. */
+/**
+ * Whether a constraint is deferred from the start, so that its check comes earlier for all members but the
+ * first.
+ */
 const HAS_DEFERRED =
   'SELECT EXISTS (SELECT FROM pg_catalog.pg_trigger WHERE tginitdeferred)::text AS deferred';
 
 /**
- * Triggers that are deferred from the start, other than those of constraints such as foreign keys, do their work at the end of
- * their own transaction. Behind another member they would do it after each statement.
+ * Triggers that are deferred from the start, other than those of constraints such as foreign keys, do their
+ * work at the end of their own transaction. Behind another member they would do it after each statement.
  */
 const MAY_GROUP = `SELECT 1 OPERATOR(pg_catalog./) (CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_trigger
   WHERE tginitdeferred AND NOT tgisinternal) THEN 0 ELSE 1 END) AS "${TRIGGER_MARK}"`;
@@ -82,8 +85,8 @@ interface Savepoint {
 }
 
 /**
- * The open transaction of a group, until it is prepared: one guard row, and then the work of all members, as few
- * queries as possible. A later run undoes no more than what is different in it.
+ * The open transaction of a group, until it is prepared: one guard row, and then the work of all members, as
+ * few queries as possible. A later run undoes no more than what is different in it.
  */
 export class OpenGroup {
   private readonly loan = new GroupLoan();
@@ -108,11 +111,12 @@ export class OpenGroup {
   ) {}
 
   /**
-   * Leaves the work of these members open, in their order. That of an earlier run stays up to the first difference.
+   * Leaves the work of these members open, in their order. That of an earlier run stays up to the first
+   * difference.
    *
    * @param trials are tried behind them, and undone.
-   * @returns a vote for each member, and then for each of the trials. @throws an error that does not belong to one of them;
-   * nothing is open then.
+   * @returns a vote for each member, and then for each of the trials. @throws an error that does not belong
+   * to one of them; nothing is open then.
    */
   async run(
     group: GroupBranch,
@@ -239,7 +243,7 @@ export class OpenGroup {
     this.opened.length = before;
   }
 
-  /** Asks the members behind those whose work stays for their statements. Those that cannot be sent have their votes then. */
+  /** Asks the members behind those whose work stays for their statements. Others have their votes then. */
   private placesOf(members: readonly GivenWork[], votes: MemberVote[]): Place[] {
     const places: Place[] = [];
     for (let index = this.opened.length; index < members.length; index++) {
@@ -274,8 +278,8 @@ export class OpenGroup {
   }
 
   /**
-   * Sends all at once, in parts. If a member fails, its part runs again without it, and then the rest. So what is open in the end
-   * is the work of all others, and no vote has seen anything of it.
+   * Sends all at once, in parts. If a member fails, its part runs again without it, and then the rest. So
+   * what is open in the end is the work of all others, and no vote has seen anything of it.
    */
   private async runParts(
     group: GroupBranch,
@@ -358,8 +362,8 @@ export class OpenGroup {
   }
 
   /**
-   * Sends a query, and stops the member at work when the time for it is over, and each that is tried behind it. Work that was
-   * stopped has failed with SQLSTATE 57014, so it runs on its own.
+   * Sends a query, and stops the member at work when the time for it is over, and each that is tried behind
+   * it. Work that was stopped has failed with SQLSTATE 57014, so it runs on its own.
    */
   private async inTime<T>(group: GroupBranch, query: (client: PoolClient) => Promise<T>): Promise<T> {
     let stopping: Promise<void> | undefined;
@@ -406,7 +410,10 @@ export class OpenGroup {
       : `SELECT 1 OPERATOR(pg_catalog./) pg_catalog.pg_try_advisory_lock(${lockKey})::pg_catalog.int4 AS "${LOCK_MARK}", ${times}`;
   }
 
-  /** @throws the error that has prevented it, unless no group can be here now: the members run on their own then. */
+  /**
+   * @throws the error that has prevented it, unless no group can be here now: the members run on their own
+   * then.
+   */
   private noteOpened({ error, hasBegun, mayGroup, isLocked }: GroupAnswer): void {
     this.hasOpened = hasBegun && isLocked;
     if (this.hasOpened) return;
@@ -427,8 +434,8 @@ export class OpenGroup {
   }
 
   /**
-   * Undoes the part that has failed, up to its savepoint. @param isBehind whether the constraints were checked before, for
-   * another member. @throws the error if it is not one of this member.
+   * Undoes the part that has failed, up to its savepoint. @param isBehind whether the constraints were
+   * checked before, for another member. @throws the error if it is not one of this member.
    */
   private async voteAfter(error: unknown, isBehind: boolean): Promise<MemberVote> {
     this.throwUnlessOfMember(error);
@@ -489,7 +496,11 @@ export class OpenGroup {
     });
   }
 
-  /** Notes how long each member took, and the one at work when an error came. @param startedAtMs undefined if none was run. */
+  /**
+   * Notes how long each member took, and the one at work when an error came.
+   *
+   * @param startedAtMs undefined if none was run.
+   */
   private noteTimes(
     parts: readonly Part[],
     answers: readonly GroupAnswer[],
@@ -501,7 +512,8 @@ export class OpenGroup {
       const { doneAtMs, error } = answers[at]!;
       for (const [index, { signature }] of members.entries()) {
         const isDone = index < doneAtMs.length;
-        // Behind a lost connection it is not known which one was at work. One that has only waited for a lock is not slow.
+        // Behind a lost connection it is not known which one was at work. One that has only waited for a lock
+        // is not slow.
         if (!isDone && (!(error instanceof DatabaseError) || hasWaited(error))) return;
         const now = isDone ? doneAtMs[index]! : Date.now() - this.beganAt;
         this.loners.took(signature, now - before);

@@ -47,8 +47,8 @@ export interface PostgresGuardStoreOptions {
 const SCHEMA = /^[a-z_][a-z0-9_]{0,62}$/;
 
 /**
- * Keeps the records of a participant host in PostgreSQL, in the database of its participants. All replicas of the host
- * use the same tables: `dtc_host_branches`, `dtc_host_runs` and `dtc_host_marks`.
+ * Keeps the records of a participant host in PostgreSQL, in the database of its participants. All replicas of
+ * the host use the same tables: `dtc_host_branches`, `dtc_host_runs` and `dtc_host_marks`.
  *
  * @publicApi
  */
@@ -107,7 +107,11 @@ export class PostgresGuardStore implements ReplicaGuardStore {
     return this.tables.definition;
   }
 
-  /** Makes the tables, if they are missing. @throws PostgresStartUpError with the SQL to run when they cannot be used. */
+  /**
+   * Makes the tables, if they are missing.
+   *
+   * @throws PostgresStartUpError with the SQL to run when they cannot be used.
+   */
   async start(): Promise<void> {
     await this.access.start();
   }

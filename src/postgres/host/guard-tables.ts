@@ -49,7 +49,8 @@ export class GuardTables {
   /**
    * Makes them, if one is missing and this is wanted.
    *
-   * @throws PostgresStartUpError with the SQL to run when they are missing and cannot be made, or the role may not use them.
+   * @throws PostgresStartUpError with the SQL to run when they are missing and cannot be made, or the role
+   * may not use them.
    */
   async prepare(client: PoolClient, isWanted: boolean): Promise<void> {
     let standing = await this.standing(client);

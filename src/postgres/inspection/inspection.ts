@@ -30,8 +30,9 @@ const PREPARED = `
   FROM pg_prepared_xacts WHERE database = current_database() ORDER BY prepared, gid LIMIT ${MAX_LISTED}`;
 
 /**
- * The sessions that wait in this database. `pg_blocking_pids` has a zero for a prepared transaction. The locks say which one it
- * is: it holds the lock on its own transaction id, and all its locks have the same virtual transaction and no session.
+ * The sessions that wait in this database. `pg_blocking_pids` has a zero for a prepared transaction. The
+ * locks say which one it is: it holds the lock on its own transaction id, and all its locks have the same
+ * virtual transaction and no session.
  */
 const WAITS = `
   WITH locks AS MATERIALIZED (SELECT * FROM pg_locks),
@@ -85,7 +86,8 @@ type PreparedRow = {
 };
 
 /**
- * Looks at what is prepared in the database of a session, and at who waits for whom, in one transaction that reads only.
+ * Looks at what is prepared in the database of a session, and at who waits for whom, in one transaction that
+ * reads only.
  *
  * @throws the error of the server, also when a statement takes too long.
  */

@@ -13,11 +13,14 @@ import { type LogServer, TIMELINE } from './tables.js';
 /** The most epochs that fit into a transaction id. */
 const MAX_EPOCH = 36 ** 4 - 1;
 /**
- * The gap in the numbers when the newest epoch was taken on another timeline. A server that took over may have lost the last
- * epochs, and no number may be given out twice.
+ * The gap in the numbers when the newest epoch was taken on another timeline. A server that took over may
+ * have lost the last epochs, and no number may be given out twice.
  */
 const LEFT_OUT = 100;
-/** How many epochs a start tries to take. It tries another one if it does not know whether it got the one before. */
+/**
+ * How many epochs a start tries to take. It tries another one if it does not know whether it got the one
+ * before.
+ */
 const MAX_ATTEMPTS = 3;
 
 /** An epoch of this process, with everything that the process knows of it. */
@@ -25,8 +28,9 @@ export class OwnEpoch {
   /** Changes with each new connection. */
   incarnation = 1;
   /**
-   * The mark of the epoch at the last write that the log has acknowledged. The mark counts all writes of the epoch that add a
-   * record, acknowledged or not. A server that has lost an acknowledged write has a lower mark.
+   * The mark of the epoch at the last write that the log has acknowledged. The mark counts all writes of the
+   * epoch that add a record, acknowledged or not. A server that has lost an acknowledged write has a lower
+   * mark.
    */
   acknowledged = 0;
   /** The writes that were sent and not answered. */
@@ -160,9 +164,10 @@ interface IncarnationRow {
 export const BEHIND = 'behind';
 
 /**
- * Takes a new incarnation: from then on no statement of an earlier connection has an effect. It also compares the mark of the
- * epoch. If the mark is too low, the epoch ends, and abort is not presumed for it any more. On a new timeline the epoch ends as
- * well, unless only synchronous standbys take over. If the epoch can write nothing more, `ended` says why.
+ * Takes a new incarnation: from then on no statement of an earlier connection has an effect. It also compares
+ * the mark of the epoch. If the mark is too low, the epoch ends, and abort is not presumed for it any more.
+ * On a new timeline the epoch ends as well, unless only synchronous standbys take over. If the epoch can
+ * write nothing more, `ended` says why.
  */
 export async function takeIncarnation(
   session: LogSession,
@@ -190,7 +195,9 @@ export async function takeIncarnation(
   if (row.fenced_by !== null) own.ended ??= new FencedError(own.coordinator, own.epoch);
 }
 
-/** The SQL returns a row only if the epoch can still write. It locks the row until the end of the statement. */
+/**
+ * The SQL returns a row only if the epoch can still write. It locks the row until the end of the statement.
+ */
 export function currentEpoch(schema: string, set = 'incarnation = incarnation'): string {
   return `UPDATE ${schema}.epochs SET ${set}
     WHERE log = $1 AND epoch = $2 AND incarnation = $3 AND fenced_by IS NULL RETURNING high_water`;

@@ -156,7 +156,10 @@ export class KeyStatements {
   }
 }
 
-/** Whether the server refused a text because its encoding cannot represent it (class 22 of SQLSTATE). Then nothing was written. */
+/**
+ * Whether the server refused a text because its encoding cannot represent it (class 22 of SQLSTATE). Then
+ * nothing was written.
+ */
 export function isRefusedText(error: unknown): boolean {
   return error instanceof UnknownResultError && codeOf(error.cause)?.startsWith('22') === true;
 }

@@ -23,7 +23,10 @@ export class MemberStatements {
     private readonly synchronousStandbys: boolean,
   ) {}
 
-  /** Takes the lock of the member, unless the session has it. When the process is gone, the lock is free, and the others see that. */
+  /**
+   * Takes the lock of the member, unless the session has it. When the process is gone, the lock is free, and
+   * the others see that.
+   */
   async lock(session: LogSession, { logId, epoch }: OwnEpoch): Promise<void> {
     if (holders.has(session)) return;
     const [row] = await session.query<Row>(`SELECT pg_catalog.pg_try_advisory_lock($1, $2)::text AS taken`, [
@@ -34,8 +37,9 @@ export class MemberStatements {
   }
 
   /**
-   * Renews the lease and reads the leases of the others, in one statement. It first tries again to take a lock that was not free:
-   * an earlier session of this process holds the lock until the server has noticed that its connection is lost.
+   * Renews the lease and reads the leases of the others, in one statement. It first tries again to take a
+   * lock that was not free: an earlier session of this process holds the lock until the server has noticed
+   * that its connection is lost.
    */
   async renew(session: LogSession, own: OwnEpoch, lease: MemberLease): Promise<Renewal> {
     const { schema } = this;
@@ -71,11 +75,11 @@ export class MemberStatements {
   }
 
   /**
-   * Fences an epoch and adopts it, with all epochs that it had adopted. It locks the rows of both members in the order of their
-   * epochs, so that only one of two members that adopt each other succeeds.
+   * Fences an epoch and adopts it, with all epochs that it had adopted. It locks the rows of both members in
+   * the order of their epochs, so that only one of two members that adopt each other succeeds.
    *
-   * @returns the adopted epochs; `taken` when another member has adopted them; undefined when this member is fenced or has
-   * another incarnation.
+   * @returns the adopted epochs; `taken` when another member has adopted them; undefined when this member is
+   * fenced or has another incarnation.
    */
   async fence(session: LogSession, own: OwnEpoch, epoch: number): Promise<number[] | 'taken' | undefined> {
     const { schema } = this;
@@ -112,12 +116,12 @@ export class MemberStatements {
   }
 
   /**
-   * Reads the records of fenced epochs. They count only after {@link freeKeys}. This connection is not the one that has fenced,
-   * so it may lead to another server: one that was replaced, or a standby that is behind. A server that has the fence also has
-   * every record that was written before it.
+   * Reads the records of fenced epochs. They count only after {@link freeKeys}. This connection is not the
+   * one that has fenced, so it may lead to another server: one that was replaced, or a standby that is
+   * behind. A server that has the fence also has every record that was written before it.
    *
-   * @throws UnknownResultError when the fence cannot be read. The connection is then given up, and the next attempt opens a new
-   * one.
+   * @throws UnknownResultError when the fence cannot be read. The connection is then given up, and the next
+   * attempt opens a new one.
    */
   async read(
     session: LogSession,
@@ -145,8 +149,8 @@ export class MemberStatements {
   }
 
   /**
-   * Frees the keys of transactions without a record, in those adopted epochs for which abort may be presumed. This write also
-   * proves that the records that were read are replicated.
+   * Frees the keys of transactions without a record, in those adopted epochs for which abort may be presumed.
+   * This write also proves that the records that were read are replicated.
    *
    * @returns undefined when it was refused.
    */
@@ -190,8 +194,8 @@ export class MemberStatements {
   }
 
   /**
-   * Raises the format, if every epoch that can write can read the new one. The row of the log is locked, so no epoch is taken
-   * meanwhile.
+   * Raises the format, if every epoch that can write can read the new one. The row of the log is locked, so
+   * no epoch is taken meanwhile.
    */
   raiseFormat(session: LogSession, own: OwnEpoch, format: number): Promise<number | undefined> {
     const { schema } = this;
@@ -235,7 +239,10 @@ function seen(row: Row): MemberEpoch {
   };
 }
 
-/** @returns the first of the two numbers of the lock. If another program uses the same number, an adoption only takes longer. */
+/**
+ * @returns the first of the two numbers of the lock. If another program uses the same number, an adoption
+ * only takes longer.
+ */
 function lockClassOf(logId: string): number {
   return Number.parseInt(logId.slice(0, 5), 36);
 }

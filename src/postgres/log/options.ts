@@ -99,8 +99,9 @@ export interface PostgresLogSettings {
 /** Options of {@link PostgresDecisionLog}. @publicApi */
 export interface PostgresDecisionLogOptions extends PostgresLogSettings {
   /**
-   * The database, as a URL or as `pg` takes it. Connect to the server itself: a pooler that shares sessions between
-   * clients breaks the locks and the settings of a session. The log opens three connections, and a fourth to adopt.
+   * The database, as a URL or as `pg` takes it. Connect to the server itself: a pooler that shares sessions
+   * between clients breaks the locks and the settings of a session. The log opens three connections, and a
+   * fourth to adopt.
    */
   readonly connection: string | ClientConfig;
 }

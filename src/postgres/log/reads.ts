@@ -28,16 +28,16 @@ export class ReadStatements {
   ) {}
 
   /**
-   * The SQL condition on a row of the epochs under which no record means abort. It is never true of an epoch of which the log is
-   * known to have lost records.
+   * The SQL condition on a row of the epochs under which no record means abort. It is never true of an epoch
+   * of which the log is known to have lost records.
    */
   get isPresumable(): string {
     return this.synchronousStandbys ? `checked_on <> '${BEHIND}'` : `checked_on = ${TIMELINE}`;
   }
 
   /**
-   * A row that can be read may not be replicated yet. When a later write has waited for the standbys, everything that was read
-   * before it is replicated too.
+   * A row that can be read may not be replicated yet. When a later write has waited for the standbys,
+   * everything that was read before it is replicated too.
    */
   async believed<T>(session: LogSession, read: () => Promise<T>): Promise<T> {
     const result = await read();
@@ -104,7 +104,10 @@ export class ReadStatements {
     });
   }
 
-  /** All records of an epoch whose transactions are open, in pages: large records must not make a statement late. */
+  /**
+   * All records of an epoch whose transactions are open, in pages: large records must not make a statement
+   * late.
+   */
   async decisionsOf(session: LogSession, log: number, epoch: number): Promise<CommitRecord[]> {
     const found: CommitRecord[] = [];
     for (let after = 0; ;) {

@@ -9,10 +9,16 @@ import { identify, sessionOf, SINCE, type ServerSession } from '../connection/se
 const KEEP_ALIVE_AFTER_MS = 10_000;
 /** How long a connection may take to say goodbye. */
 const GOODBYE_MS = 1_000;
-/** The most sessions of lost connections that the next connection ends at the server. Older ones end by themselves. */
+/**
+ * The most sessions of lost connections that the next connection ends at the server. Older ones end by
+ * themselves.
+ */
 const MAX_LEFT = 20;
 
-/** The settings on which the statements of the log rely, whatever the defaults of the role and the database are. */
+/**
+ * The settings on which the statements of the log rely, whatever the defaults of the role and the database
+ * are.
+ */
 const SETTINGS = `
   SET default_transaction_isolation = 'read committed'; SET search_path = pg_catalog; SET bytea_output = 'hex';
   SET statement_timeout = 0; SET lock_timeout = 0; SET idle_in_transaction_session_timeout = 0`;
@@ -67,10 +73,12 @@ export class LogSession {
   }
 
   /**
-   * Runs one statement, or several that are one transaction. If it is late, it is given up together with its connection, and not
-   * cancelled: the server would report success for a cancelled write that was only waiting for a standby.
+   * Runs one statement, or several that are one transaction. If it is late, it is given up together with its
+   * connection, and not cancelled: the server would report success for a cancelled write that was only
+   * waiting for a standby.
    *
-   * @param name the server keeps the parsed and planned statement under this name, as long as the connection lasts.
+   * @param name the server keeps the parsed and planned statement under this name, as long as the connection
+   * lasts.
    * @throws UnknownResultError when the result is not known: no answer, an error, or a warning.
    */
   async query<R extends TextRow>(text: string, values?: readonly unknown[], name?: string): Promise<R[]> {
@@ -140,7 +148,10 @@ export interface LogConnectionSettings {
   readonly statementMs: number;
 }
 
-/** One connection for one kind of work. Tasks wait for their turn, and a lost connection is replaced by a new one. */
+/**
+ * One connection for one kind of work. Tasks wait for their turn, and a lost connection is replaced by a new
+ * one.
+ */
 export class LogConnection {
   private session: LogSession | undefined;
   private tail: Promise<unknown> = Promise.resolve();
@@ -176,7 +187,9 @@ export class LogConnection {
     return turn;
   }
 
-  /** Closes the connection, if there is one, after the task that is under way. The next task opens a new one. */
+  /**
+   * Closes the connection, if there is one, after the task that is under way. The next task opens a new one.
+   */
   async renew(): Promise<void> {
     await this.tail;
     const { session } = this;
@@ -196,7 +209,10 @@ export class LogConnection {
     this.session = undefined;
   }
 
-  /** As {@link close}, but it also gives up the task that is under way: that task only reads, and may take long. */
+  /**
+   * As {@link close}, but it also gives up the task that is under way: that task only reads, and may take
+   * long.
+   */
   async closeAtOnce(): Promise<void> {
     this.isClosed = true;
     this.session?.giveUp();

@@ -12,12 +12,17 @@ import { codeOf } from '../sqlstate.js';
 import type { ClientConfig } from 'pg';
 import { type AppendWrite, type OtherWrite, type Write, WriteStatements } from './writes.js';
 
-/** The most notes that wait: far more than there are transactions in flight, and few enough to fit into memory. */
+/**
+ * The most notes that wait: far more than there are transactions in flight, and few enough to fit into
+ * memory.
+ */
 const MAX_WAITING = 100_000;
 /** The most decisions of one statement, and the most bytes of them. */
 const MAX_ROWS = 1_000;
 const MAX_BYTES = 16 * 1024 * 1024;
-/** How long notes for which no caller waits may be put off, so that they share the statement of a decision. */
+/**
+ * How long notes for which no caller waits may be put off, so that they share the statement of a decision.
+ */
 const NOTES_WITHIN_MS = 50;
 /** After a failure the notes are written again after this time. */
 const NOTES_AGAIN_MS = 1_000;
@@ -96,8 +101,8 @@ export class LogWriter {
   }
 
   /**
-   * Runs a statement that has an effect only for the present epoch and incarnation. If only the incarnation was wrong, the
-   * statement is sent again with a new one.
+   * Runs a statement that has an effect only for the present epoch and incarnation. If only the incarnation
+   * was wrong, the statement is sent again with a new one.
    *
    * @param statement returns undefined when it had no effect.
    * @throws FencedError when the epoch is fenced.
@@ -116,7 +121,10 @@ export class LogWriter {
     }
   }
 
-  /** As {@link conditional}, for a statement that returns the mark of the epoch, which a later connection compares. */
+  /**
+   * As {@link conditional}, for a statement that returns the mark of the epoch, which a later connection
+   * compares.
+   */
   async counted(
     session: LogSession,
     own: OwnEpoch,
@@ -137,8 +145,8 @@ export class LogWriter {
   }
 
   /**
-   * Writes a note together with the next decision, or by itself if no decision comes soon. If that fails, the note is written
-   * again later.
+   * Writes a note together with the next decision, or by itself if no decision comes soon. If that fails, the
+   * note is written again later.
    *
    * @throws RecordRefusedError when too many notes wait: the caller keeps the note and gives it again.
    */
@@ -158,7 +166,10 @@ export class LogWriter {
     }, waitMs).unref();
   }
 
-  /** From now on no statement of an earlier connection has an effect. If the epoch can write nothing more, `ended` says why. */
+  /**
+   * From now on no statement of an earlier connection has an effect. If the epoch can write nothing more,
+   * `ended` says why.
+   */
   newIncarnation(session: LogSession): Promise<void> {
     return takeIncarnation(session, this.settings.schema, this.epoch, this.settings.synchronousStandbys);
   }

@@ -2,8 +2,9 @@ import { timingSafeEqual } from 'node:crypto';
 import { followed } from '../../hop/followed-file.js';
 
 /**
- * Tokens, each of at least 16 characters. The first of several is sent, and all of them are accepted: so a token is
- * rotated without a moment in which none fits. A function is asked at each request: {@link credentialsFrom} reads a file.
+ * Tokens, each of at least 16 characters. The first of several is sent, and all of them are accepted: so a
+ * token is rotated without a moment in which none fits. A function is asked at each request: {@link
+ * credentialsFrom} reads a file.
  *
  * @publicApi
  */
@@ -41,8 +42,8 @@ export class TokenCheck {
   constructor(private readonly credentials: Credentials) {}
 
   /**
-   * Whether a header has one of the tokens. All of them are compared, each in constant time, so that the time does not
-   * reveal how much of a token was right.
+   * Whether a header has one of the tokens. All of them are compared, each in constant time, so that the time
+   * does not reveal how much of a token was right.
    *
    * @throws RangeError when there are no tokens now.
    */
@@ -71,8 +72,8 @@ export class TokenCheck {
 }
 
 /**
- * Reads tokens from a file, one a line. The file is read again when it has changed, at most once a second, so a token
- * is rotated by writing the file. A file that cannot be read leaves the tokens as they were.
+ * Reads tokens from a file, one a line. The file is read again when it has changed, at most once a second, so
+ * a token is rotated by writing the file. A file that cannot be read leaves the tokens as they were.
  *
  * @returns credentials that hold what the file has.
  * @throws RangeError when the file cannot be read, or has no tokens.
@@ -97,7 +98,10 @@ function isSame(now: unknown, accepted: readonly string[]): boolean {
   );
 }
 
-/** All are of one length, as a comparison in constant time needs. No token has a zero, so different ones stay different. */
+/**
+ * All are of one length, as a comparison in constant time needs. No token has a zero, so different ones stay
+ * different.
+ */
 function paddedOf(token: string): Buffer {
   return Buffer.from(token.padEnd(MAX_TOKEN_LENGTH, '\0'), 'latin1');
 }

@@ -46,10 +46,14 @@ export const runSchema = z.object({
 export type WireRun = z.infer<typeof runSchema>;
 
 const common = {
-  /** How long the coordinator waits for the answer, in milliseconds. No clock is compared with another one. */
+  /**
+   * How long the coordinator waits for the answer, in milliseconds. No clock is compared with another one.
+   */
   timeLeftMs: z.number().int().min(1).max(MAX_TIME_MS),
   traceparent: z.string().regex(TRACEPARENT).optional(),
-  /** The additions of tracing systems to the context. One of another form is left out: nothing depends on it. */
+  /**
+   * The additions of tracing systems to the context. One of another form is left out: nothing depends on it.
+   */
   tracestate: z.string().regex(TRACESTATE).optional().catch(undefined),
 };
 
@@ -60,7 +64,9 @@ const branchCallSchema = z.object({
   branchId,
   payload: z.unknown().optional(),
   attempt: z.number().int().min(0).max(MAX_ATTEMPT),
-  /** The id of the request that began the transaction. One of another form is left out: nothing depends on it. */
+  /**
+   * The id of the request that began the transaction. One of another form is left out: nothing depends on it.
+   */
   requestId: z.string().regex(REQUEST_ID).optional().catch(undefined),
 });
 
@@ -82,8 +88,8 @@ const forgetCallSchema = z.object({
   ...common,
   method: z.literal('forgetBelow'),
   /**
-   * No call of a transaction comes any more whose epoch has a mark, and whose number is not above it. With the epoch 0,
-   * `sequence` is the highest epoch that is over as a whole.
+   * No call of a transaction comes any more whose epoch has a mark, and whose number is not above it. With
+   * the epoch 0, `sequence` is the highest epoch that is over as a whole.
    */
   marks: z.array(z.object({ epoch: epoch.or(z.literal(0)), sequence })).max(MAX_MARKS),
 });
@@ -113,7 +119,10 @@ export type WireCall = z.infer<typeof callSchema>;
 /** @publicApi */
 export type CallMethod = WireCall['method'];
 
-/** The fields that all calls of one message share. Each call is read alone, so that an invalid one does not spoil the others. */
+/**
+ * The fields that all calls of one message share. Each call is read alone, so that an invalid one does not
+ * spoil the others.
+ */
 export const envelopeSchema = z.object({
   version: z.literal(WIRE_VERSION),
   participant: participantNameSchema,

@@ -25,9 +25,9 @@ class NotJson extends Error {
 }
 
 /**
- * Writes a payload as JSON, if the other process reads the same value from it: null, booleans, finite numbers,
- * texts, lists and plain objects. A property that is undefined is left out, as JSON does. Everything else would
- * arrive as another value, such as a Date as a text, or a Map as an empty object.
+ * Writes a payload as JSON, if the other process reads the same value from it: null, booleans, finite
+ * numbers, texts, lists and plain objects. A property that is undefined is left out, as JSON does. Everything
+ * else would arrive as another value, such as a Date as a text, or a Map as an empty object.
  *
  * @param maxBytes the most bytes that its JSON may have.
  * @returns its text, undefined for a payload that is undefined; or the first problem.

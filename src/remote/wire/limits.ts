@@ -1,9 +1,11 @@
-/** The version of the messages. A host or a coordinator that does not know the version refuses the message. */
+/**
+ * The version of the messages. A host or a coordinator that does not know the version refuses the message.
+ */
 export const WIRE_VERSION = 1;
 
 /**
- * The largest message, in bytes of JSON. The parsers of Express (100 kB) and of Fastify (1 MiB) accept it without
- * an option.
+ * The largest message, in bytes of JSON. The parsers of Express (100 kB) and of Fastify (1 MiB) accept it
+ * without an option.
  */
 export const MAX_MESSAGE_BYTES = 96 * 1024;
 

@@ -9,7 +9,10 @@ import { plainAnswer, plainBranchCall, plainEnvelope } from './plain.js';
 const SEED = 20_261_130;
 const RUNS = { seed: SEED, numRuns: 2_000 };
 
-/** A sound object, of which up to two fields are left out or have any value, often one at the border of what is sound. */
+/**
+ * A sound object, of which up to two fields are left out or have any value, often one at the border of what
+ * is sound.
+ */
 function damaged(
   sound: Readonly<Record<string, unknown>>,
   borders: readonly unknown[],

@@ -14,8 +14,9 @@ import {
 import { MAX_CALLS, WIRE_VERSION } from './limits.js';
 
 /**
- * The messages of a transaction in which nothing goes wrong, read without their schemas, which take many times as long.
- * What is read here is what the schema reads from the same value. Everything else is left to the schema.
+ * The messages of a transaction in which nothing goes wrong, read without their schemas, which take many
+ * times as long. What is read here is what the schema reads from the same value. Everything else is left to
+ * the schema.
  */
 
 /** As `originOf` reads an id, in one look. */

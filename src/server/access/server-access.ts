@@ -18,15 +18,17 @@ import { RoleNeededError } from '../errors.js';
 export type ServerRole = 'caller' | 'participant' | 'reader' | 'operator';
 
 /**
- * The credentials of one role: a list, or a function that returns the present list. It is called at each request, so return the
- * same list until it changes. A list that cannot be used leaves the one before in force.
+ * The credentials of one role: a list, or a function that returns the present list. It is called at each
+ * request, so return the same list until it changes. A list that cannot be used leaves the one before in
+ * force.
  *
  * @publicApi
  */
 export type CredentialSource = readonly Credential[] | (() => readonly Credential[]);
 
 /**
- * The callers that may use the interface for callers and participants, by role. By default no one may do anything.
+ * The callers that may use the interface for callers and participants, by role. By default no one may do
+ * anything.
  *
  * @publicApi
  */

@@ -1,18 +1,25 @@
 import { z } from 'zod';
 
-/** The version of the interface for callers. It changes only when an old caller would misunderstand an answer. */
+/**
+ * The version of the interface for callers. It changes only when an old caller would misunderstand an answer.
+ */
 export const CALLER_INTERFACE_VERSION = 1;
 
 /** The header that names a request, so that a repeat of it does nothing twice. */
 export const REQUEST_KEY_HEADER = 'Idempotency-Key';
 
-/** The header by which a caller says for which run of the coordinator it means a request: `<logId>.<epoch>`. */
+/**
+ * The header by which a caller says for which run of the coordinator it means a request: `<logId>.<epoch>`.
+ */
 export const RUN_HEADER = 'Dtc-Run';
 
 /** A run of a coordinator, as that header names it. */
 export const RUN_PATTERN = '^[0-9a-z]{12}\\.[1-9][0-9]{0,6}$';
 
-/** The header with the id of the request that a transaction belongs to. It is no part of what a key stands for. */
+/**
+ * The header with the id of the request that a transaction belongs to. It is no part of what a key stands
+ * for.
+ */
 export const REQUEST_ID_HEADER = 'X-Request-Id';
 
 /** The header that carries a transaction with a request to another service. */

@@ -13,7 +13,10 @@ import { type Command, type Order, PRICE, type Report, type Settings } from '../
 import { MemberModule } from './member.module.js';
 import { Begun, PaymentService, ShippingService, StockService } from './participants.js';
 
-/** The process that is killed, stopped and cut off. It does what its parent says, and tells what its callers are told. */
+/**
+ * The process that is killed, stopped and cut off. It does what its parent says, and tells what its callers
+ * are told.
+ */
 let application: INestApplicationContext | undefined;
 
 process.on('message', (command: Command) => {

@@ -4,10 +4,16 @@ import { PostgresDecisionLog, type PostgresParticipantOptions } from '../../../s
 import { COORDINATOR, PARTICIPANTS, type Settings } from '../messages.js';
 import { Begun, PaymentService, ShippingService, StockService } from './participants.js';
 
-/** The number of finished transactions that are kept. With it each can be asked for until it was compared with the books. */
+/**
+ * The number of finished transactions that are kept. With it each can be asked for until it was compared with
+ * the books.
+ */
 const FINISHED_KEPT = 100_000;
 
-/** One member: a coordinator on the shared log, and services in three databases. All is real, and as it is by default. */
+/**
+ * One member: a coordinator on the shared log, and services in three databases. All is real, and as it is by
+ * default.
+ */
 @Module({})
 export class MemberModule {
   static with({ run, logUrl, urls, leaseMs }: Settings, begun: Begun): DynamicModule {

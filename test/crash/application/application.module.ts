@@ -27,7 +27,9 @@ export const NAME = 'bank';
 /** Far too long for a test of speed. Here only a fault may make a call last that long. */
 const PATIENCE_MS = 60_000;
 
-/** The pools that the participants got. They belong to the application, which closes them when all is over. */
+/**
+ * The pools that the participants got. They belong to the application, which closes them when all is over.
+ */
 @Injectable()
 class Connections implements BeforeApplicationShutdown, OnApplicationShutdown {
   constructor(
@@ -47,7 +49,10 @@ class Connections implements BeforeApplicationShutdown, OnApplicationShutdown {
   }
 }
 
-/** The application: a coordinator with a durable log, banks in three databases, and a stock in MariaDB. All is real but the crash points. */
+/**
+ * The application: a coordinator with a durable log, banks in three databases, and a stock in MariaDB. All is
+ * real but the crash points.
+ */
 @Module({})
 export class ApplicationModule {
   static with(settings: Settings, points: CrashPoints): { module: DynamicModule; log: CrashingLog } {

@@ -15,7 +15,9 @@ import {
 import type { Manner } from '../messages.js';
 import { CrashPoints } from './crash-points.js';
 
-/** The work of one branch: it puts money into an account or takes it from there, and writes a row about it. */
+/**
+ * The work of one branch: it puts money into an account or takes it from there, and writes a row about it.
+ */
 export interface Posting {
   readonly key: string;
   readonly account: string;

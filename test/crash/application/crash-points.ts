@@ -26,8 +26,8 @@ export type MessageStep = 'outbox row' | 'claim' | 'send' | 'mark';
 export type Step = LogStep | SqlStep | HouseStep | MessageStep | 'telling' | 'drain' | 'start';
 
 /**
- * Where a process may be killed: before a call has left, while it is under way with its result unknown, or when it has
- * been answered, and the answer is not read yet.
+ * Where a process may be killed: before a call has left, while it is under way with its result unknown, or
+ * when it has been answered, and the answer is not read yet.
  */
 export type PointName = `${'before' | 'during' | 'after'} ${Step}`;
 
@@ -60,7 +60,10 @@ export class CrashPoints {
     if (hits === (this.order.hit ?? 1) && this.escaping-- === 0) process.kill(process.pid, 'SIGKILL');
   }
 
-  /** Makes a call, with a point on each side of it, and one in the next turn of the event loop, when it has left. */
+  /**
+   * Makes a call, with a point on each side of it, and one in the next turn of the event loop, when it has
+   * left.
+   */
   async around<T>(step: Step, transactionId: string | undefined, call: () => T | Promise<T>): Promise<T> {
     this.reached(`before ${step}`, transactionId);
     const answer = call();

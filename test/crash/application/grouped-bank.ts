@@ -11,7 +11,8 @@ abstract class GroupedBank extends PostgresBatchParticipant<Posting> {
   }
 
   protected statements({ transactionId, payload: { key, account, amount } }: Branch<Posting>): QueryConfig[] {
-    // Each has a text of its own: on a busy machine one of them is slow, and its text then stays out of groups for a while.
+    // Each has a text of its own: on a busy machine one of them is slow, and its text then stays out of
+    // groups for a while.
     const number = Number(/\d+/.exec(key)![0]);
     return [
       {

@@ -22,7 +22,10 @@ interface Hold {
   readonly branch_id: string;
 }
 
-/** The house as a service that holds an amount for a limited time, as one does that authorises a card. It can settle it later as well. */
+/**
+ * The house as a service that holds an amount for a limited time, as one does that authorises a card. It can
+ * settle it later as well.
+ */
 @Participant({ name: 'holding-house' })
 export class HoldingHouse implements TransactionParticipant<Posting> {
   constructor(

@@ -12,8 +12,8 @@ import type { Posting } from './bank.js';
 import { CrashPoints } from './crash-points.js';
 
 /**
- * The house without two-phase commit: its work and its decision are one local transaction. The answer `never` is a row as well,
- * on which a late commit fails.
+ * The house without two-phase commit: its work and its decision are one local transaction. The answer `never`
+ * is a row as well, on which a late commit fails.
  */
 @Participant({ name: 'last-house', lastResource: true })
 export class LastHouse implements LastResource<Posting> {

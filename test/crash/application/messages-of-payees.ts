@@ -38,7 +38,10 @@ export class MessagesOfPayees {
     await this.receiver.end();
   }
 
-  /** The store with crash points around what the relay does with messages; a relay that finds none comes by no point. */
+  /**
+   * The store with crash points around what the relay does with messages; a relay that finds none comes by no
+   * point.
+   */
   private crashing(store: OutboxStore): OutboxStore {
     return new Proxy(store, {
       get: (_, name) => {

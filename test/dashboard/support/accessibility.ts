@@ -3,8 +3,8 @@ import { createRequire } from 'node:module';
 import type { Page } from 'playwright-core';
 
 /**
- * @returns the problems for people who use the page: controls without a name, headings out of order, faint letters, and the
- * findings of axe.
+ * @returns the problems for people who use the page: controls without a name, headings out of order, faint
+ * letters, and the findings of axe.
  */
 export async function obstaclesIn(page: Page): Promise<string[]> {
   const [unnamed, headings, faint] = await Promise.all([
@@ -39,7 +39,9 @@ interface Axe {
   }>;
 }
 
-/** By axe-core, with all rules that it has on by itself: WCAG 2.0 to 2.2, levels A and AA, and best practices. */
+/**
+ * By axe-core, with all rules that it has on by itself: WCAG 2.0 to 2.2, levels A and AA, and best practices.
+ */
 async function violationsIn(page: Page): Promise<string[]> {
   if (AXE === undefined) return [];
   // As the debugger does it: the security policy of the page lets no script in.

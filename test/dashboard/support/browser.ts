@@ -14,7 +14,8 @@ const LAUNCH_MS = 120_000;
 /** @throws when there is no Chromium: see {@link CHROMIUM_PATH}. */
 export function launchChromium(): Promise<Browser> {
   if (CHROMIUM_PATH === undefined) throw new Error('No Chromium was found. Set CHROMIUM_PATH to one.');
-  // Its sandbox needs rights that a root user of a container does not have; it visits nothing but this machine.
+  // Its sandbox needs rights that a root user of a container does not have; it visits nothing but this
+  // machine.
   return chromium.launch({ executablePath: CHROMIUM_PATH, args: ['--no-sandbox'], timeout: LAUNCH_MS });
 }
 

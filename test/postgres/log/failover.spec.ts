@@ -155,7 +155,9 @@ async function lose(synchronousStandbys: boolean): Promise<void> {
   await judge([lost!]);
 }
 
-/** The waits for a standby that is out of reach are cancelled: the server answers with success and a warning. */
+/**
+ * The waits for a standby that is out of reach are cancelled: the server answers with success and a warning.
+ */
 async function cancelWaits(synchronousStandbys: boolean): Promise<void> {
   if (!server.hasStandby) await server.addStandby();
   const members = await startTwo({ synchronousStandbys });

@@ -13,7 +13,10 @@ export interface Member {
   readonly id: (sequence: number) => string;
 }
 
-/** What tests of the log on PostgreSQL need: a server, a proxy before it, and a session that looks into the tables. */
+/**
+ * What tests of the log on PostgreSQL need: a server, a proxy before it, and a session that looks into the
+ * tables.
+ */
 export class LogBench {
   server!: PostgresServer;
   database!: TestDatabase;

@@ -21,7 +21,9 @@ const AGAIN_MS = 20;
 
 const SILENCE = { log() {}, warn() {}, error() {} };
 
-/** What the members of a coordinator work with: two participants in this process, which outlive every member. */
+/**
+ * What the members of a coordinator work with: two participants in this process, which outlive every member.
+ */
 export class Shops {
   readonly stock = new ScriptedParticipant();
   readonly payment = new ScriptedParticipant();

@@ -24,8 +24,8 @@ export interface MariaDbBench {
 }
 
 /**
- * Sees that the tests of a file have a server, and each of them a database of its own with the given accounts. After a test its
- * resource managers are closed, and what they have left prepared is rolled back.
+ * Sees that the tests of a file have a server, and each of them a database of its own with the given
+ * accounts. After a test its resource managers are closed, and what they have left prepared is rolled back.
  */
 export function useMariaDb(
   accounts: readonly string[] = ['ann', 'bob'],

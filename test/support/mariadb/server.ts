@@ -43,7 +43,10 @@ export interface Recovered {
   readonly id: string;
 }
 
-/** A real MariaDB server for the tests of one file: fresh, on a free port, and gone without a trace afterwards. */
+/**
+ * A real MariaDB server for the tests of one file: fresh, on a free port, and gone without a trace
+ * afterwards.
+ */
 export class MariaDbServer {
   private databases = 0;
   private running: ChildProcess | undefined;
@@ -178,7 +181,8 @@ export class MariaDbServer {
       `--user=${process.getuid?.() === 0 ? 'root' : ''}`,
       '--innodb-buffer-pool-size=8M',
       '--innodb-log-file-size=4M',
-      // A killed process loses nothing of what it has written, so that flushing would only make the tests slow.
+      // A killed process loses nothing of what it has written, so that flushing would only make the tests
+      // slow.
       '--innodb-flush-method=nosync',
       '--skip-name-resolve',
       '--character-set-server=utf8mb4',

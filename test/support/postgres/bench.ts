@@ -31,8 +31,8 @@ export interface PostgresBench {
 }
 
 /**
- * Sees that the tests of a file have a server, and each of them a database of its own. After a test its resource managers are
- * closed, and what they have left prepared is rolled back.
+ * Sees that the tests of a file have a server, and each of them a database of its own. After a test its
+ * resource managers are closed, and what they have left prepared is rolled back.
  */
 export function usePostgres({ roles = [], accounts = [] }: PostgresBenchOptions = {}): PostgresBench {
   let server: PostgresServer | undefined;

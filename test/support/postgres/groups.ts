@@ -47,7 +47,11 @@ export class TestGroup {
     return gidOf(this.branch, this.manager.participant);
   }
 
-  /** Each member has an id of its own, the same in each run. @throws Error `busy` while another group works. */
+  /**
+   * Each member has an id of its own, the same in each run.
+   *
+   * @throws Error `busy` while another group works.
+   */
   async run(...members: readonly Member[]): Promise<readonly MemberVote[]> {
     return this.tried(members, []);
   }

@@ -47,8 +47,8 @@ export type ServerEnd = 'fast' | 'kill';
 export type StandbyKind = 'synchronous' | 'asynchronous';
 
 /**
- * A PostgreSQL server and a standby that follows it. The server can be ended and started again, and the standby can be promoted
- * in its place.
+ * A PostgreSQL server and a standby that follows it. The server can be ended and started again, and the
+ * standby can be promoted in its place.
  */
 export class ReplicatedServer {
   private readonly exiting = (): void => this.endAtOnce();
@@ -117,7 +117,10 @@ export class ReplicatedServer {
     return this.primary.query<R>(database, sql, values);
   }
 
-  /** Makes a standby from a copy of the server. When it resolves, each write waits for a standby that is synchronous. */
+  /**
+   * Makes a standby from a copy of the server. When it resolves, each write waits for a standby that is
+   * synchronous.
+   */
   async addStandby(kind: StandbyKind = 'synchronous'): Promise<void> {
     if (this.standby !== undefined) throw new Error('There is a standby already.');
     const { primary } = this;
@@ -137,7 +140,8 @@ export class ReplicatedServer {
         );
         return rows.length === 1;
       });
-      // Commits wait from the moment on at which the checkpointer has read the setting, as it does before each checkpoint.
+      // Commits wait from the moment on at which the checkpointer has read the setting, as it does before
+      // each checkpoint.
       await primary.query('postgres', 'CHECKPOINT');
       // Writes from before the first wait are at the standby too when a later write has waited.
       await primary.query('postgres', "SELECT pg_logical_emit_message(true, 'standby', '')");
@@ -172,7 +176,8 @@ export class ReplicatedServer {
   }
 
   /**
-   * Kills the server, and promotes the standby in its place. From then on {@link port} is another one, and there is no standby.
+   * Kills the server, and promotes the standby in its place. From then on {@link port} is another one, and
+   * there is no standby.
    *
    * @param lost hears that the server is dead, before the standby is promoted.
    */

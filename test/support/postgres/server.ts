@@ -28,7 +28,10 @@ export interface TestDatabase {
   prepared(): Promise<string[]>;
 }
 
-/** A real PostgreSQL server for the tests of one file: fresh, on a free port, and gone without a trace afterwards. */
+/**
+ * A real PostgreSQL server for the tests of one file: fresh, on a free port, and gone without a trace
+ * afterwards.
+ */
 export class PostgresServer {
   private databases = 0;
   /** Empty ones that no test has had. */
@@ -53,7 +56,8 @@ export class PostgresServer {
       max_connections: 200,
       listen_addresses: HOST,
       unix_socket_directories: '',
-      // A killed process loses nothing of what it has written, so that flushing would only make the tests slow.
+      // A killed process loses nothing of what it has written, so that flushing would only make the tests
+      // slow.
       fsync: 'off',
       ...settings,
     };
@@ -107,7 +111,10 @@ export class PostgresServer {
     }
   }
 
-  /** Each one costs two checkpoints, which those that are made at the same time share. So some are made for later tests. */
+  /**
+   * Each one costs two checkpoints, which those that are made at the same time share. So some are made for
+   * later tests.
+   */
   private async fill(): Promise<void> {
     try {
       // By then all are counted that are wanted at the same time.
@@ -117,7 +124,8 @@ export class PostgresServer {
       await Promise.all(
         Array.from({ length: count }, async () => {
           const name = `test_${++this.databases}`;
-          // Copying the files of an empty database is faster than writing each of its pages to the log of the server.
+          // Copying the files of an empty database is faster than writing each of its pages to the log of the
+          // server.
           await this.query('postgres', `CREATE DATABASE ${name} STRATEGY FILE_COPY`);
           this.stock.push(name);
         }),
@@ -184,8 +192,8 @@ function serverIn(folder: string, options: Options = {}): EmbeddedPostgres {
 }
 
 /**
- * Makes the files of a new server. They are copied from those of a server that was never started, which the first one makes: that
- * takes a tenth of the time. All servers of a run have the same identifier.
+ * Makes the files of a new server. They are copied from those of a server that was never started, which the
+ * first one makes: that takes a tenth of the time. All servers of a run have the same identifier.
  */
 async function makeCluster(server: EmbeddedPostgres, folder: string): Promise<void> {
   const ofAllTests = process.env[FOLDER_OF_TESTS];
@@ -209,7 +217,10 @@ async function makeTemplate(template: string): Promise<void> {
   }
 }
 
-/** As root it may have to create the user of the server first, which the tests of another file may be about to do. */
+/**
+ * As root it may have to create the user of the server first, which the tests of another file may be about to
+ * do.
+ */
 async function initialise(server: EmbeddedPostgres): Promise<void> {
   for (let attempt = 0; ; attempt++) {
     try {

@@ -6,8 +6,8 @@ import type { PostgresServer } from './server.js';
 const WRITE = `SELECT pg_logical_emit_message(true, 'test', '')`;
 
 /**
- * Has the server wait for a standby at each commit, from now on. It is in force when this resolves: sessions and the
- * process that keeps the list of standbys read it at moments of their own.
+ * Has the server wait for a standby at each commit, from now on. It is in force when this resolves: sessions
+ * and the process that keeps the list of standbys read it at moments of their own.
  *
  * @param name of one that there is not, or '' for none.
  */

@@ -34,7 +34,9 @@ describe('Certificates of the transports of Nest', () => {
   });
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-  /** The token of a coordinator goes only to a host, or a broker, whose certificate is of the right authority. */
+  /**
+   * The token of a coordinator goes only to a host, or a broker, whose certificate is of the right authority.
+   */
   async function check(server: MicroserviceOptions, client: (ca: string) => MicroserviceClientOptions) {
     const books = new Books();
     const guard = new MemoryReplicaGuardStore();

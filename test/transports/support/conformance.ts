@@ -282,7 +282,8 @@ function withReplicas(rig: Rig, listen: () => void): void {
     expect([books.stock.of('prepare'), books.stock.of('commit')]).toEqual([3 * rounds, 3 * rounds]);
     const served = replicas.map((replica, index) => replica.calls() - before[index]!);
     if (rig.isBalanced !== false) expect(Math.min(...served)).toBeGreaterThan(0);
-    // No replica does what the other one does: each call is served once, and a recovery pass may come between.
+    // No replica does what the other one does: each call is served once, and a recovery pass may come
+    // between.
     expect(served[0]! + served[1]!).toBeLessThan(2 * 12 * rounds);
   });
 

@@ -2,7 +2,10 @@ import { useEffect, useState } from 'preact/hooks';
 import { PageTitle } from '../../components/page-title.js';
 import type { RunbookSections } from '../../../runbook-sections.js';
 
-/** One paragraph of the runbook. The build takes it from the document itself, so it can be read when nothing else is reached. */
+/**
+ * One paragraph of the runbook. The build takes it from the document itself, so it can be read when nothing
+ * else is reached.
+ */
 export function RunbookPage({ name }: { readonly name: string }) {
   const [sections, setSections] = useState<RunbookSections | null>(null);
   const [isMissing, setMissing] = useState(false);

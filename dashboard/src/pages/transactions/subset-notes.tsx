@@ -10,7 +10,10 @@ interface Props {
   readonly onChange: (filters: Filters) => void;
 }
 
-/** Says of which problem or group the listed transactions are, which no field of the form shows, and leaves it again. */
+/**
+ * Says of which problem or group the listed transactions are, which no field of the form shows, and leaves it
+ * again.
+ */
 export function SubsetNotes({ filters, onChange }: Props) {
   const { overview } = useLive();
   const { alarm, group } = filters;

@@ -18,8 +18,8 @@ export interface AlarmList {
 }
 
 /**
- * The present alarms, for people: the conditions of the alert rules, found in this process itself. A dashboard can show them
- * where no Prometheus runs, and before its rules fire.
+ * The present alarms, for people: the conditions of the alert rules, found in this process itself. A
+ * dashboard can show them where no Prometheus runs, and before its rules fire.
  *
  * @publicApi
  */

@@ -1,9 +1,13 @@
-/** How urgent it is: `critical`: data may be wrong or work has stopped, act now. `warning`: look today. @publicApi */
+/**
+ * How urgent it is: `critical`: data may be wrong or work has stopped, act now. `warning`: look today.
+ *
+ * @publicApi
+ */
 export type AlarmSeverity = 'critical' | 'warning';
 
 /**
- * Every condition that an operator has to know, by the name of the alert rule for it, which is also the heading of its paragraph in
- * the runbook. The most urgent come first.
+ * Every condition that an operator has to know, by the name of the alert rule for it, which is also the
+ * heading of its paragraph in the runbook. The most urgent come first.
  *
  * @publicApi
  */
@@ -54,13 +58,16 @@ export const ALARM_NAMES = Object.keys(ALARM_SEVERITIES) as AlarmName[];
 export type AlarmUnit = 'transactions' | 'branches' | 'messages' | 'events' | 'percent' | 'conditions';
 
 /**
- * One thing that is wrong: transactions with the same problem at the same participant, or a condition of the coordinator, a
- * participant, a member or an outbox.
+ * One thing that is wrong: transactions with the same problem at the same participant, or a condition of the
+ * coordinator, a participant, a member or an outbox.
  *
  * @publicApi
  */
 export interface Alarm {
-  /** It stays as long as the problem does. `GET /transactions?alarm=` takes it when the unit is `transactions`. */
+  /**
+   * It stays as long as the problem does. `GET /transactions?alarm=` takes it when the unit is
+   * `transactions`.
+   */
   readonly id: string;
   readonly name: AlarmName;
   readonly severity: AlarmSeverity;
@@ -74,7 +81,10 @@ export interface Alarm {
   readonly since: string | null;
   /** The id of the oldest transaction. */
   readonly oldest: string | null;
-  /** When the coordinator tries again by itself: the earliest. Null when an attempt runs, or when the recovery job decides. */
+  /**
+   * When the coordinator tries again by itself: the earliest. Null when an attempt runs, or when the recovery
+   * job decides.
+   */
   readonly nextAttemptAt: string | null;
   /** When the first of the votes expires, for votes that are about to. */
   readonly expiresAt: string | null;

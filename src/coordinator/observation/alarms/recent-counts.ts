@@ -12,7 +12,9 @@ const MAX_MOMENTS = 60;
 interface Totals {
   readonly at: number;
   readonly told: number;
-  /** Aborted because a participant failed, was late or lacked a resource, or the decision was not recorded. */
+  /**
+   * Aborted because a participant failed, was late or lacked a resource, or the decision was not recorded.
+   */
   readonly failed: number;
   readonly refused: number;
   /** By participant. */
@@ -62,7 +64,10 @@ type EventName = 'orphans' | 'defects' | 'dropped' | 'lost' | 'returns' | 'passe
 /** The causes of aborts that DtcAbortRateHigh counts, beside those that were refused for now. */
 const TECHNICAL: ReadonlySet<string> = new Set(['failed', 'timed-out', 'not-recorded', 'expired']);
 
-/** The growth of the counters of this process in the last minutes, as the alert rules see it. The counters are read at a fixed pace. */
+/**
+ * The growth of the counters of this process in the last minutes, as the alert rules see it. The counters are
+ * read at a fixed pace.
+ */
 export class RecentCounts {
   private readonly totals: Totals[] = [];
   private readonly events = {
@@ -103,20 +108,29 @@ export class RecentCounts {
     return this.scans.get(participant)?.within(ms, this.now);
   }
 
-  /** @returns the requests that were refused before a start, and the transactions that ended, in the last minutes. */
+  /**
+   * @returns the requests that were refused before a start, and the transactions that ended, in the last
+   * minutes.
+   */
   get refusals(): { readonly part: number; readonly all: number } {
     const [from, to] = this.span;
     const refused = to.refused - from.refused;
     return { part: refused, all: refused + to.told - from.told };
   }
 
-  /** @returns the transactions that were aborted for technical reasons, and all that ended, in the last minutes. */
+  /**
+   * @returns the transactions that were aborted for technical reasons, and all that ended, in the last
+   * minutes.
+   */
   get failures(): { readonly part: number; readonly all: number } {
     const [from, to] = this.span;
     return { part: to.failed - from.failed, all: to.told - from.told };
   }
 
-  /** @returns the failed attempts to complete branches of a participant, and all attempts, in the last minutes. */
+  /**
+   * @returns the failed attempts to complete branches of a participant, and all attempts, in the last
+   * minutes.
+   */
   attemptsAt(participant: string): { readonly part: number; readonly all: number } {
     const [from, to] = this.span;
     const [before, after] = [from.attempts.get(participant), to.attempts.get(participant)];

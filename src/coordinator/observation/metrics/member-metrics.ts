@@ -2,7 +2,10 @@ import type { CoordinatorRuntime } from '../../execution/coordinator-runtime.js'
 import { MEMBER_STATES, memberState } from '../member-state.js';
 import { type Metric, counter, gauge } from './metric.js';
 
-/** @returns the age of the oldest lease of an epoch that is dead and not settled, in seconds; 0 when there is none. */
+/**
+ * @returns the age of the oldest lease of an epoch that is dead and not settled, in seconds; 0 when there is
+ * none.
+ */
 function oldestDeadSeconds(runtime: CoordinatorRuntime): number {
   const { members, parts } = runtime;
   const dead = members.list.filter((member) => memberState(member, runtime) !== 'alive');

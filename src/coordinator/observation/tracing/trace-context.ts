@@ -11,7 +11,10 @@ import { type CallerNote, TRACESTATE, callerIn } from '../../participant/caller-
 /** A trace context, as the headers of W3C carry it. */
 export type TraceNote = Pick<CallerNote, 'traceparent' | 'tracestate'>;
 
-/** @returns the context of a span as W3C writes it; undefined where the span has none that others could refer to. */
+/**
+ * @returns the context of a span as W3C writes it; undefined where the span has none that others could refer
+ * to.
+ */
 export function traceNoteOf(span: SpanContext | undefined): TraceNote | undefined {
   if (span === undefined || !isSpanContextValid(span)) return undefined;
   const { traceId, spanId, traceFlags, traceState } = span;
@@ -24,8 +27,9 @@ export function traceNoteOf(span: SpanContext | undefined): TraceNote | undefine
 }
 
 /**
- * @returns the active span as W3C writes it; undefined if there is none, or if the context manager of the application throws: a call
- * does not depend on its trace. The guard of the coordinator's own spans reports such an error.
+ * @returns the active span as W3C writes it; undefined if there is none, or if the context manager of the
+ * application throws: a call does not depend on its trace. The guard of the coordinator's own spans reports
+ * such an error.
  */
 export function activeTrace(): TraceNote | undefined {
   try {
@@ -51,8 +55,8 @@ export function spanContextIn(note: TraceNote | undefined): SpanContext | undefi
 }
 
 /**
- * Runs the work for a request as a part of the trace that came with it. Where an instrumentation of HTTP has made a span for the
- * request, that one stays the active one.
+ * Runs the work for a request as a part of the trace that came with it. Where an instrumentation of HTTP has
+ * made a span for the request, that one stays the active one.
  *
  * @param headers of the request; what is no trace context is ignored.
  */
@@ -62,7 +66,10 @@ export function inTraceOf<T>(headers: TraceNote, work: () => T): T {
   return surroundings === undefined ? work() : within(surroundings, work, () => {});
 }
 
-/** @returns the context in which the span of the headers is active; undefined where another one is, or there is none. */
+/**
+ * @returns the context in which the span of the headers is active; undefined where another one is, or there
+ * is none.
+ */
 function surroundingsOf(headers: TraceNote): Context | undefined {
   try {
     const active = context.active();
