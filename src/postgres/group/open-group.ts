@@ -243,7 +243,7 @@ export class OpenGroup {
     this.opened.length = before;
   }
 
-  /** Asks the members behind those whose work stays for their statements. Others have their votes then. */
+  /** Asks the members behind those whose work stays for their statements. One without statements gets a vote. */
   private placesOf(members: readonly GivenWork[], votes: MemberVote[]): Place[] {
     const places: Place[] = [];
     for (let index = this.opened.length; index < members.length; index++) {
