@@ -32,7 +32,7 @@ export function clusterTextOf(members: readonly MemberFacts[], server: ClusterSe
   ];
   return [
     '',
-    `${members.length} members of one shop are running. Each takes orders, and takes over what another one leaves.`,
+    `${members.length} members of one shop are running. Each takes orders, and the others take over from one that is gone.`,
     '',
     ...rows.map(([name, value]) => `  ${name!.padEnd(12)} ${value}`),
     '',
