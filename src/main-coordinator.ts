@@ -2,7 +2,7 @@ import { endWithChannel } from './common/end-with-channel.js';
 import { startCoordinator } from './coordinator-program.js';
 import { endNotStarted } from './start-application.js';
 
-// A process that has started this one with a channel is told where it listens, and is not outlived.
+// If a process has started this one with a channel, this one tells it the address, and ends with it.
 endWithChannel();
 try {
   const app = await startCoordinator(process.env);

@@ -3,7 +3,7 @@ import type { PoolClient } from 'pg';
 import { type Branch, Participant, type Vote } from '../../src/coordinator/index.js';
 import { PostgresOutbox, PostgresParticipant } from '../../src/postgres/index.js';
 
-/** An order, and what others are told of it. */
+/** An order, as its message describes it. */
 export interface Order {
   readonly id: string;
   readonly customer: string;

@@ -200,10 +200,10 @@ export class TransactionManager implements OnApplicationShutdown {
   }
 
   /**
-   * Finds out what has become of a transaction, whichever member has begun it.
+   * Finds the outcome of a transaction, whichever member has begun it.
    *
-   * @returns what is known now; `unknown` because of `log-unavailable` where no member answers. Nothing of it
-   * is a guess.
+   * @returns the known outcome; `unknown` because of `log-unavailable` where no member answers. Nothing of
+   * it is a guess.
    * @throws (as a rejection) CoordinatorRefusedError.
    */
   async outcomeOf(transactionId: string): Promise<KnownOutcome> {

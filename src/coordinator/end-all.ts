@@ -2,8 +2,7 @@
 export type End = () => unknown;
 
 /**
- * Ends several things at the same time, and waits for all of them. One that fails keeps no other from its
- * end.
+ * Ends several things at the same time, and waits for all of them. If one fails, the others still end.
  *
  * @throws the error of the one that has failed, or an AggregateError of several, when all have ended.
  */

@@ -317,8 +317,8 @@ export class MariaDbResourceManager {
     try {
       await unlessAborted(signal, () => session.run(sql));
     } catch (error) {
-      // The server releases the branch when the session has ended, and the next attempt finds what became of
-      // it.
+      // The server releases the branch when the session has ended, and the next attempt finds how the
+      // branch has ended.
       this.connections.work.cut(session);
       if (meaningOf(error, 'commit') === 'not-found') return false;
       throw error;

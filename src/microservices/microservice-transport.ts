@@ -121,7 +121,7 @@ export class LineOfKind {
     for (const fail of this.inFlight) fail(error);
   }
 
-  /** A connection that stays silent although answers are due is dead, and nothing else would show it. */
+  /** A connection that stays silent although answers are due is dead, and there is no other sign of that. */
   private watch(sentAt: number): void {
     const { reset } = this.line;
     if (reset === undefined || this.isClosed || this.silence !== undefined || this.heardAt >= sentAt) return;

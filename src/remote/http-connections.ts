@@ -7,7 +7,7 @@ const IDLE_MS = 4_000;
 const CONNECT_MS = 5_000;
 const NO_LIMIT = 0;
 
-/** One message, and what becomes of it. */
+/** One message, with the calls for its end. */
 export interface Exchange {
   readonly message: string;
   /** When the time for the answer is over, on the clock of `performance`. */

@@ -3,8 +3,8 @@ import type { ParticipantCalls } from './participant-calls.js';
 import type { Status } from './status.js';
 
 /**
- * Participants that hear of a transaction before its first phase and after its end, and hold nothing that
- * outlives a process.
+ * Participants that are called before the first phase of a transaction and after its end, and hold nothing
+ * that outlives a process.
  */
 export class VolatileParticipants {
   private readonly urls = new Map<string, Set<string>>();

@@ -7,7 +7,8 @@ export async function serve(
   module: DynamicModule,
   { HOST, PORT }: { readonly HOST: string; readonly PORT: number },
 ): Promise<void> {
-  // A process that has started this one with a channel, as `npm run start:services` does, is not outlived, and told the address.
+  // If a process has started this one with a channel, as `npm run start:services` does, this one tells it
+  // the address, and ends with it.
   process.once('disconnect', end).on('message', (message: { stop?: true } | null) => {
     if (message?.stop === true) end();
   });

@@ -48,7 +48,7 @@ export interface ReplicaGuardOptions {
    * @default 'repeat'
    */
   readonly interrupted?: 'repeat' | 'report';
-  /** Is told of work that took effect late, before it is undone and after. It never throws. */
+  /** Receives work that took effect late, before it is undone and after. It never throws. */
   readonly late?: (place: GuardedBranch, work: LateWork) => void;
 }
 
@@ -231,7 +231,7 @@ export class ReplicaGuard {
     return vote ?? (new Unintelligible(describeAnswer(ended.value)) as unknown as Vote);
   }
 
-  /** No record shows this work, so it is told of before: this process may stop before it is undone. */
+  /** No record shows this work, so it is reported before it is undone: this process may stop in between. */
   private async undoLate(place: GuardedBranch, undo: () => Awaitable<void>): Promise<void> {
     this.late(place, { step: 'found' });
     const ended = await endOf(undo);

@@ -319,7 +319,7 @@ function literalsOf(values: readonly unknown[]): string[] | undefined {
     try {
       literal = literalOf(value);
     } catch {
-      // `pg` has the same error, and the work is told of it.
+      // `pg` has the same error, and passes it to the work.
       return undefined;
     }
     if (literal === undefined) return undefined;
