@@ -8,8 +8,8 @@ export const DURATION_BOUNDS_US = [
 const COUNTED_TOGETHER = 64;
 
 /**
- * Counts values in fixed buckets. An observation only keeps the value. The values are counted when 64 of them are kept, or
- * on request: in one loop that takes a fraction of the time of as many single counts.
+ * Counts values in fixed buckets. An observation only keeps the value. The values are counted when 64 of them
+ * are kept, or on request: in one loop that takes a fraction of the time of as many single counts.
  *
  * @publicApi
  */

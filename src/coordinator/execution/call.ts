@@ -66,7 +66,10 @@ export function refuseWhilePaused(branch: BranchRecord): void {
   void Promise.resolve(REFUSED_WHILE_PAUSED).then(branch.fulfilled);
 }
 
-/** The refusal of a last resource that was not called, since a branch that waits for it could not commit any more. */
+/**
+ * The refusal of a last resource that was not called, since a branch that waits for it could not commit any
+ * more.
+ */
 const REFUSED_AFTER_EXPIRY = {
   vote: 'abort',
   code: 'VOTE_EXPIRED',
@@ -79,7 +82,10 @@ export function refuseAfterExpiry(branch: BranchRecord): void {
   void Promise.resolve(REFUSED_AFTER_EXPIRY).then(branch.fulfilled);
 }
 
-/** The refusal of a branch that decides and was not called: the log took the record that names it only after the deadline. */
+/**
+ * The refusal of a branch that decides and was not called: the log took the record that names it only after
+ * the deadline.
+ */
 const REFUSED_AFTER_DEADLINE = {
   vote: 'abort',
   code: 'DEADLINE_PASSED',
@@ -94,8 +100,8 @@ export function refuseAfterDeadline(branch: BranchRecord): void {
 
 /**
  * Calls a participant. It may answer at once or later, fail, or never answer. The result comes back through
- * one of the two callbacks, at most once, and never before this function has returned. Of the transaction of the
- * calling code it sees nothing.
+ * one of the two callbacks, at most once, and never before this function has returned. Of the transaction of
+ * the calling code it sees nothing.
  *
  * @param fulfilled receives the answer, to be read with `answerOf`.
  * @param rejected receives the error, to be read with `failureOf`.
@@ -122,8 +128,8 @@ export function callParticipant(
 }
 
 /**
- * As {@link callParticipant}, for the first call of each kind: the record of the branch follows its answer. The calling code has
- * left every transaction, once for all branches of one.
+ * As {@link callParticipant}, for the first call of each kind: the record of the branch follows its answer.
+ * The calling code has left every transaction, once for all branches of one.
  *
  * @param given what the participant receives of the branch.
  */

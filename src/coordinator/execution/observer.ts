@@ -28,7 +28,9 @@ export interface PrepareProblem {
   readonly isCancellation: boolean;
 }
 
-/** When a vote expired: before its transaction was decided, or after that and before its branch was completed. */
+/**
+ * When a vote expired: before its transaction was decided, or after that and before its branch was completed.
+ */
 export type ExpiryMoment = 'before-decision' | 'after-decision';
 
 /**
@@ -52,17 +54,23 @@ export interface TransactionObserver {
   unanswered?(branch: BranchRecord, phase: 'prepare' | 'completion', waitedMs: number): void;
   stalled(branch: BranchRecord, message: string): void;
   heuristic(branch: BranchRecord): void;
-  /** The vote of a branch is about to expire, and the branch is not completed. `leftMs` is the time until then. */
+  /**
+   * The vote of a branch is about to expire, and the branch is not completed. `leftMs` is the time until
+   * then.
+   */
   voteExpiring?(branch: BranchRecord, leftMs: number, message: string): void;
-  /** The vote of a branch has expired: before the decision, which is abort then, or before the branch was completed. */
+  /**
+   * The vote of a branch has expired: before the decision, which is abort then, or before the branch was
+   * completed.
+   */
   voteExpired?(branch: BranchRecord, when: ExpiryMoment, message: string): void;
   /** It is unknown whether the decision is in the log. */
   recordUnknown(transaction: TransactionRecord, message: string): void;
   /**
    * This run decides nothing more. Called once for each run.
    *
-   * @param isMember whether several members share the log: another one has fenced this one, and it goes on with a new epoch.
-   * Otherwise another coordinator has claimed the log.
+   * @param isMember whether several members share the log: another one has fenced this one, and it goes on
+   * with a new epoch. Otherwise another coordinator has claimed the log.
    */
   fenced(isMember: boolean): void;
   /** A note could not be written to the log: after the next start this completed work is repeated. */
@@ -80,7 +88,10 @@ export interface TransactionObserver {
   undecided?(participant: RegisteredParticipant, branches: UndecidedBranches): void;
   /** The participant has no undecidable branches any more. */
   decidable?(participant: RegisteredParticipant): void;
-  /** The participant has answered none of its last prepares in time: only a few transactions ask it from now on. */
+  /**
+   * The participant has answered none of its last prepares in time: only a few transactions ask it from now
+   * on.
+   */
   silent?(participant: RegisteredParticipant): void;
   /** Every transaction asks the participant again. */
   heard?(participant: RegisteredParticipant): void;

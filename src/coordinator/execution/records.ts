@@ -64,8 +64,8 @@ const NEVER_MS = 0x3fffffff;
 
 /** One transaction in the executor: the state of the protocol, and the means to reach the participants. */
 export class TransactionRecord implements ProtocolTransaction, CommitDecision {
-  // The state of the protocol, as ProtocolTransaction explains it. To inherit it would cost each transaction a second constructor,
-  // which V8 does not compile into the first.
+  // The state of the protocol, as ProtocolTransaction explains it. To inherit it would cost each transaction
+  // a second constructor, which V8 does not compile into the first.
   state: StateNumber = ACTIVE;
   size = 0;
   awaiting: BranchSet = NO_BRANCHES;
@@ -228,7 +228,10 @@ export class TransactionRecord implements ProtocolTransaction, CommitDecision {
     return this.endedAt !== 0 && this.open === 0 && !this.isWatched;
   }
 
-  /** What the log is to keep: each branch that voted commit, or decides, with what its commit needs. After an abort it throws. */
+  /**
+   * What the log is to keep: each branch that voted commit, or decides, with what its commit needs. After an
+   * abort it throws.
+   */
   toRecord(): CommitRecord {
     if (isAbort(this.state)) throw new Error(`${this.id} is aborted, so it has no commit record.`);
     const isDecided = isCommit(this.state);

@@ -27,8 +27,8 @@ export function isSound(answer: unknown): answer is Promise<unknown> {
 }
 
 /**
- * Follows an answer that is a native promise, as {@link isSound} means it, in less time. What only looks like one is found
- * out by the native `then`, which throws before it calls anything back.
+ * Follows an answer that is a native promise, as {@link isSound} means it, in less time. What only looks like
+ * one is found out by the native `then`, which throws before it calls anything back.
  *
  * @returns whether it was one. If not, neither of the callbacks is ever called.
  */
@@ -40,8 +40,8 @@ export function followSound(
   if (typeof answer !== 'object' || answer === null) return false;
   try {
     const promise = answer as Promise<unknown>;
-    // A constructor of its own may be another one when the native then reads it. That one makes a promise that nobody looks at:
-    // the callbacks are those of the answer itself. If it throws, neither was taken.
+    // A constructor of its own may be another one when the native then reads it. That one makes a promise
+    // that nobody looks at: the callbacks are those of the answer itself. If it throws, neither was taken.
     if (promise.constructor !== Promise || promise.then !== then) return false;
     // Reflect.apply() would make an array.
     then.call(promise, fulfilled, rejected);

@@ -263,7 +263,10 @@ export class Reporter implements TransactionObserver, OnApplicationShutdown {
     this.measurements.groupEnded(group);
   }
 
-  /** A line about the course of a transaction is never left out. Code of the application, such as a tracer, may throw at every step. */
+  /**
+   * A line about the course of a transaction is never left out. Code of the application, such as a tracer,
+   * may throw at every step.
+   */
   defect(error: unknown, where: string, transaction?: TransactionRecord): void {
     this.statistics.defects++;
     this.safely(() => {

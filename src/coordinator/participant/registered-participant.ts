@@ -59,8 +59,8 @@ export interface Pause {
 }
 
 /**
- * The deadline that calls of one kind are given, as the whole milliseconds of a moment. The calls of one turn of the event loop
- * share it: a number of that size is an object, and each call would make its own.
+ * The deadline that calls of one kind are given, as the whole milliseconds of a moment. The calls of one turn
+ * of the event loop share it: a number of that size is an object, and each call would make its own.
  */
 export class GivenDeadline {
   private moment: number | undefined = undefined;
@@ -161,7 +161,9 @@ export class RegisteredParticipant {
     return this.silence.since(now, this.options.prepareTimeoutMs);
   }
 
-  /** @returns when a prepare is due that was called then, in a transaction that must be decided at a moment. */
+  /**
+   * @returns when a prepare is due that was called then, in a transaction that must be decided at a moment.
+   */
   prepareDueAt(calledAt: number, deadlineAt: number): number {
     const dueAt = calledAt + this.options.prepareTimeoutMs;
     return dueAt < deadlineAt ? dueAt : deadlineAt;
@@ -186,7 +188,10 @@ export class RegisteredParticipant {
     return this.instance instanceof AwaitedParticipant;
   }
 
-  /** The participant, now registered, takes the place of the stand-in, and keeps its branches and measurements. */
+  /**
+   * The participant, now registered, takes the place of the stand-in, and keeps its branches and
+   * measurements.
+   */
   become(
     instance: TransactionParticipant,
     className: string,

@@ -30,15 +30,16 @@ export interface BeginOptions {
    */
   readonly prepareInTurn?: boolean;
   /**
-   * Keys of the business, such as `{ orderId: '4711' }`: shown in views, log lines, events and spans, found by a search, and kept with
-   * the decision. They are no secret.
+   * Keys of the business, such as `{ orderId: '4711' }`: shown in views, log lines, events and spans, found
+   * by a search, and kept with the decision. They are no secret.
    *
    * @default none
    */
   readonly attributes?: Attributes;
   /**
-   * The id of the request that began it, such as the `X-Request-Id` of an HTTP request: in the lines of the log about the
-   * transaction, shown in views, and kept with the decision. 1 to 200 visible ASCII characters. It is no secret.
+   * The id of the request that began it, such as the `X-Request-Id` of an HTTP request: in the lines of the
+   * log about the transaction, shown in views, and kept with the decision. 1 to 200 visible ASCII characters.
+   * It is no secret.
    *
    * @default none
    */
@@ -48,22 +49,23 @@ export interface BeginOptions {
 /** The key of a request that must not run twice. @publicApi */
 export interface KeyOptions {
   /**
-   * What tells the request from all other requests of the coordinator: 1 to 200 printable ASCII characters. It is reserved
-   * before anything begins. A later request with the key begins nothing: it gets the outcome of the first one, marked as
-   * `repeated`, or `pending`: then send the request again to learn the outcome. The id in a `pending` is that of one attempt,
-   * which may be aborted while the request runs again after a conflict. Once the transaction has aborted and all is undone, the
-   * key is free.
+   * What tells the request from all other requests of the coordinator: 1 to 200 printable ASCII characters.
+   * It is reserved before anything begins. A later request with the key begins nothing: it gets the outcome
+   * of the first one, marked as `repeated`, or `pending`: then send the request again to learn the outcome.
+   * The id in a `pending` is that of one attempt, which may be aborted while the request runs again after a
+   * conflict. Once the transaction has aborted and all is undone, the key is free.
    *
-   * A log that several members share keeps the key for all members, across crashes, as long as it keeps outcomes. With any
-   * other log the key ends with the process: it is kept for 24 hours, for at most the latest 100,000 commits. To recognise a
-   * repeated request after a restart as well, let a participant write the key together with its changes.
+   * A log that several members share keeps the key for all members, across crashes, as long as it keeps
+   * outcomes. With any other log the key ends with the process: it is kept for 24 hours, for at most the
+   * latest 100,000 commits. To recognise a repeated request after a restart as well, let a participant write
+   * the key together with its changes.
    *
    * @default the request has no key: each repeat is a new transaction
    */
   readonly key?: string;
   /**
-   * What tells the request from another one with the same key, such as a hash of its content: at most 200 printable ASCII
-   * characters. With a key, a request with another fingerprint is refused.
+   * What tells the request from another one with the same key, such as a hash of its content: at most 200
+   * printable ASCII characters. With a key, a request with another fingerprint is refused.
    *
    * @default '' all requests with the key are taken for the same
    */

@@ -90,8 +90,8 @@ export function allVotedForCommit<T extends ProtocolTransaction>(
 }
 
 /**
- * Event: the record is durable. It is the commit decision, and now final. If a branch decides, the record only names that
- * branch, and the branch is asked now.
+ * Event: the record is durable. It is the commit decision, and now final. If a branch decides, the record
+ * only names that branch, and the branch is asked now.
  */
 export function recorded<T extends ProtocolTransaction>(transaction: T, effects: ProtocolEffects<T>): void {
   if (!awaitsRecord(transaction)) return;
@@ -103,7 +103,10 @@ export function recorded<T extends ProtocolTransaction>(transaction: T, effects:
   effects.commitOnePhase(transaction);
 }
 
-/** Whether it is not known yet whether the record of the transaction is in the log. Before that no branch decides. */
+/**
+ * Whether it is not known yet whether the record of the transaction is in the log. Before that no branch
+ * decides.
+ */
 export function awaitsRecord(transaction: ProtocolTransaction): boolean {
   if (transaction.state !== READY) return false;
   return !isDecidedByBranch(transaction) || transaction.awaiting === NO_BRANCHES;
@@ -157,8 +160,8 @@ export function decideCommit<T extends ProtocolTransaction>(
 }
 
 /**
- * A last resource has committed, which is the decision. Before the others learn of it, the log takes it: the resource may forget
- * one day what it has done.
+ * A last resource has committed, which is the decision. Before the others learn of it, the log takes it: the
+ * resource may forget one day what it has done.
  *
  * @internal
  */
@@ -175,8 +178,8 @@ export function lastResourceCommitted<T extends ProtocolTransaction>(
 
 /**
  * Decides abort: aborts the signals, answers the caller, and rolls back every branch that may hold something,
- * the preparing ones included. A branch with a proven refusal, or one that only read, holds nothing. Nor does a
- * last resource: it was not asked, or it has refused.
+ * the preparing ones included. A branch with a proven refusal, or one that only read, holds nothing. Nor does
+ * a last resource: it was not asked, or it has refused.
  *
  * @internal
  */

@@ -34,7 +34,10 @@ const BRANCHES_KEPT = 64;
 export class ParticipantMeasurements {
   private readonly prepares = new Histogram(DURATION_BOUNDS_US);
   private readonly completions = new Histogram(DURATION_BOUNDS_US);
-  /** The durations of the latest branches, which are counted together: of a prepare, and of the completion after it. */
+  /**
+   * The durations of the latest branches, which are counted together: of a prepare, and of the completion
+   * after it.
+   */
   private readonly kept = new Float64Array(2 * BRANCHES_KEPT);
   private keptCount = 0;
   readonly recentPrepares = new RecentDurations(() => this.prepareUs);
@@ -104,8 +107,8 @@ export function measurementsOf(participant: RegisteredParticipant): ParticipantM
 }
 
 /**
- * The duration of a participant's calls in the last five minutes. A call without an answer in time counts with the time for
- * which its answer was awaited. The quantiles are estimates, and null without a call.
+ * The duration of a participant's calls in the last five minutes. A call without an answer in time counts
+ * with the time for which its answer was awaited. The quantiles are estimates, and null without a call.
  * @publicApi
  */
 export interface Latency {
@@ -122,7 +125,10 @@ export interface ParticipantLatency {
   readonly completion: Latency;
 }
 
-/** @returns the durations of the participant's latest calls: of those in transactions that have ended, and of those without an answer. */
+/**
+ * @returns the durations of the participant's latest calls: of those in transactions that have ended, and of
+ * those without an answer.
+ */
 export function latencyOf(participant: RegisteredParticipant): ParticipantLatency {
   const { recentPrepares, recentCompletions } = measurementsOf(participant);
   return { prepare: latency(recentPrepares), completion: latency(recentCompletions) };

@@ -4,8 +4,8 @@ import { DURATION_BOUNDS_US, Histogram, quantileOf } from '../../histogram.js';
 const STEPS = 10;
 
 /**
- * The durations of one kind of call in the last minutes. A call without an answer counts as well, with the time for which its
- * answer was awaited: otherwise a participant that hangs would look fast.
+ * The durations of one kind of call in the last minutes. A call without an answer counts as well, with the
+ * time for which its answer was awaited: otherwise a participant that hangs would look fast.
  */
 export class RecentDurations {
   /** The calls without an answer, in microseconds. */
