@@ -136,7 +136,7 @@ export class Admission {
     private readonly observers: Observers,
   ) {}
 
-  /** Set when a shutdown was asked for. What still comes is admitted until {@link close}. */
+  /** Set when a shutdown was asked for. Further transactions are admitted until {@link close}. */
   isLeaving = false;
 
   /** Admits no further transaction. */

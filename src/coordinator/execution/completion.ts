@@ -235,7 +235,7 @@ export class Completion {
   }
 
   /**
-   * Tries a waiting branch at once, whatever its pause.
+   * Tries a waiting branch at once, without waiting for the end of its pause.
    *
    * @returns a promise that resolves when the attempt has ended, with any result.
    */
@@ -354,7 +354,7 @@ export class Completion {
     { heuristic, message, code }: Failure,
     isCurrent: boolean,
   ): void {
-    // What a last resource cannot say decides nothing: other branches wait for it.
+    // An unknown answer of a last resource decides nothing: other branches wait for it.
     const isNoDecision = heuristic === 'hazard' && kind === 'one-phase' && branch.transaction.size > 1;
     if (heuristic !== undefined && !isNoDecision)
       this.report(branch, kind, round, { kind: heuristic, reason: message });

@@ -3,7 +3,7 @@ import type { Branch, CoordinatorRun } from '../participant/participant.js';
 import type { RegisteredParticipant } from '../participant/registered-participant.js';
 import { type Clock, NEVER, epochMsOf } from './clock.js';
 
-/** What is delivered: the decision, or the one-phase commit that makes the only branch decide. */
+/** The kind of a delivery: the decision, or the one-phase commit that makes the only branch decide. */
 export type DeliveryKind = 'commit' | 'rollback' | 'one-phase';
 
 const METHOD_OF = { commit: 'commit', rollback: 'rollback', 'one-phase': 'commitOnePhase' } as const;

@@ -1,6 +1,6 @@
 import type { GroupedTransaction } from '../log/decision-log.js';
 
-/** What the members of a group know of it. */
+/** The group of a transaction, as its members see it. */
 export interface GroupPlace {
   /**
    * Whether the group was aborted for a reason that says nothing about its members: each runs again, on its
@@ -19,7 +19,7 @@ export interface GroupNote {
   readonly runs: number;
 }
 
-/** Hears of each step towards the end of a transaction that occupies participants. */
+/** Is called at each step towards the end of a transaction that occupies participants. */
 export interface Occupation<T> {
   moved(transaction: T): void;
   /** The participant of a branch has not answered a call in its time. */
@@ -40,6 +40,6 @@ export class GroupFields<T> {
   isGroup = false;
   /** The group, for people. */
   note: GroupNote | undefined = undefined;
-  /** What hears when its participants are free for the next group. */
+  /** Is called when its participants are free for the next group. */
   occupation: Occupation<T> | undefined = undefined;
 }

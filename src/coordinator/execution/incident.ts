@@ -1,4 +1,4 @@
-/** What happened, and does not happen to every branch. @publicApi */
+/** The type of an incident: an event that does not happen to every branch. @publicApi */
 export type IncidentType =
   | 'refused'
   | 'prepare-failed'

@@ -7,7 +7,7 @@ import type { KnownOutcome } from '../outcome.js';
  */
 export type Decision = 'commit' | 'abort' | 'wait';
 
-/** What a member knows when a participant asks for the decision about a transaction. */
+/** The knowledge of a member when a participant asks for the decision about a transaction. */
 export interface InquiryFacts {
   readonly status: KnownOutcome['status'];
   /**

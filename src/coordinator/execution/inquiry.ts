@@ -7,7 +7,7 @@ import type { ServerLimits } from './capacity/server-limits.js';
 import type { TransactionRecord } from './records.js';
 import type { TransactionRegistry } from './registry.js';
 
-/** What an inquiry looks at. */
+/** The parts of the coordinator that an inquiry uses. */
 interface InquiryParts {
   readonly ids: TransactionIds;
   readonly registry: TransactionRegistry;
@@ -21,9 +21,9 @@ interface InquiryParts {
 type Known = KnownOutcome extends infer K ? (K extends unknown ? Omit<K, 'transactionId'> : never) : never;
 
 /**
- * Finds out what has become of a transaction: from memory, or else from the log.
+ * Finds the outcome of a transaction: in memory, or else in the log.
  *
- * @returns what is known now; it is never a rejection.
+ * @returns the known outcome; it never rejects.
  */
 export async function inquire(transactionId: string, parts: InquiryParts): Promise<KnownOutcome> {
   const known = knownHere(transactionId, parts) ?? (await knownToLog(transactionId, parts));

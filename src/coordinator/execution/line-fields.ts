@@ -2,7 +2,7 @@ import type { Attributes } from '../participant/attributes.js';
 import { type OriginFields, originOf } from '../participant/caller-note.js';
 import type { BranchRecord, TransactionRecord } from './records.js';
 
-/** What every line about a transaction says of it. */
+/** The fields of every line about a transaction. */
 interface TransactionFields extends OriginFields {
   readonly transactionId: string;
   readonly name: string;

@@ -3,7 +3,7 @@ import { branch } from '../participant/branch-request.js';
 import { ScriptedParticipant, createTestCoordinator, settled } from '../testing/index.js';
 
 const TRANSACTIONS = 2_500;
-/** So many numbers are looked at in one turn of the event loop. */
+/** The most numbers that are checked in one turn of the event loop. */
 const STEPS = 1_000;
 
 describe('The low-water mark of the present epoch', () => {

@@ -115,9 +115,7 @@ export interface TransactionObserver {
   defect(error: unknown, where: string, transaction?: TransactionRecord): void;
 }
 
-/**
- * Traces transactions through the participating services. Nothing here throws, whatever happens to the spans.
- */
+/** Traces transactions through the participating services. Nothing here throws, even if a span fails. */
 export interface Tracing {
   /**
    * A transaction begins, and the code that began it is running. The transaction gets a trace if an
@@ -266,7 +264,7 @@ export class Observers {
   /**
    * An attempt to complete was not answered in time, and so failed.
    *
-   * @param attempt what its participant received.
+   * @param attempt the branch of the call.
    * @param waitedMs since the decision, or since the call that decides.
    */
   attemptTimedOut(

@@ -23,8 +23,8 @@ export interface KnownBranch {
 }
 
 /**
- * What has become of a new payload: it is in force (`replaced`), the branch is over (`over`), or a record
- * with the former payload is on its way to the log, so that nothing was changed (`later`).
+ * The result for a new payload: it is in force (`replaced`), the branch is over (`over`), or a record with
+ * the former payload is on its way to the log, so that nothing was changed (`later`).
  */
 export type PayloadChange = 'replaced' | 'over' | 'later';
 

@@ -138,7 +138,7 @@ export class TransactionRecord implements ProtocolTransaction, CommitDecision {
     return this.extras;
   }
 
-  /** What it has to do with groups, made when it is first needed. */
+  /** The fields for groups, made when they are first needed. */
   needGroup(): GroupFields<TransactionRecord> {
     return (this.needExtras().group ??= new GroupFields<TransactionRecord>());
   }
@@ -229,8 +229,8 @@ export class TransactionRecord implements ProtocolTransaction, CommitDecision {
   }
 
   /**
-   * What the log is to keep: each branch that voted commit, or decides, with what its commit needs. After an
-   * abort it throws.
+   * The record for the log: each branch that voted commit, or decides, with everything that its commit
+   * needs. After an abort it throws.
    */
   toRecord(): CommitRecord {
     if (isAbort(this.state)) throw new Error(`${this.id} is aborted, so it has no commit record.`);
@@ -247,7 +247,7 @@ export class TransactionRecord implements ProtocolTransaction, CommitDecision {
     return {
       id: this.id,
       name: this.name,
-      // What a branch has decided is a commit as any other.
+      // The decision of a branch is a commit as any other.
       decider:
         decider === undefined || (isDecided && this.size > 1)
           ? DECIDED_BY_LOG

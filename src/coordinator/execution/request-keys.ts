@@ -17,7 +17,7 @@ import type { TransactionRecord } from './records.js';
 import type { TransactionRegistry } from './registry.js';
 import { LATE, type TimeLimits } from './time-limits.js';
 
-/** So often a key is asked for that an aborted transaction of this process still holds. */
+/** How often a key is tried again that an aborted transaction of this process still holds. */
 const MAX_ATTEMPTS = 3;
 
 interface RequestKeysParts {
@@ -56,11 +56,11 @@ export class RequestKeys {
   /**
    * Reserves the key of a transaction that was made and not begun.
    *
-   * @param begin called in the same step when the key is reserved; it begins the transaction, or lets it wait
-   * for room. If it throws, nothing was begun, and the key is free again.
-   * @returns what has become of an earlier transaction with the key; undefined when the key is reserved.
-   * @throws (as a rejection) KeyReusedError, OverloadedError, LogUnavailableError, FencedError, or what
-   * `begin` throws: nothing was begun then.
+   * @param begin called in the same step when the key is reserved; it begins the transaction, or lets it
+   * wait for room. If it throws, nothing was begun, and the key is free again.
+   * @returns the outcome of an earlier transaction with the key; undefined when the key is reserved.
+   * @throws (as a rejection) KeyReusedError, OverloadedError, LogUnavailableError, FencedError, or the
+   * error of `begin`: nothing was begun then.
    */
   async reserve(transaction: TransactionRecord, begin: () => void): Promise<Outcome | undefined> {
     const { parts, waiting } = this;
@@ -125,8 +125,8 @@ export class RequestKeys {
   }
 
   /**
-   * What became of a transaction that this process or the log knows; undefined when it has aborted and all is
-   * undone.
+   * The outcome of a transaction that this process or the log knows; undefined when it has aborted and all
+   * is undone.
    */
   private earlier(id: string, logged: LoggedOutcome): Outcome | undefined {
     const known = this.parts.registry.find(id);
@@ -170,7 +170,7 @@ export class RequestKeys {
     if (shared === undefined) return;
     await this.inTime(transaction, async () => {
       await shared.release(id);
-      // What was released has reached the log when a later write has.
+      // A key that was released has reached the log when a later write has.
       await shared.check();
     });
   }

@@ -66,9 +66,9 @@ export class RestoredRuns {
   }
 
   /**
-   * Forgets runs that nothing is open of any more: the log knows what became of their transactions.
+   * Forgets runs without open transactions: the log knows their outcomes.
    *
-   * @returns what the ids of their transactions begin with.
+   * @returns the beginnings of the ids of their transactions.
    */
   forget(isOver: (run: IdOrigin) => boolean): string[] {
     const forgotten = [...this.runs].filter(([, { run }]) => isOver(run)).map(([prefix]) => prefix);
@@ -76,9 +76,7 @@ export class RestoredRuns {
     return forgotten;
   }
 
-  /**
-   * @returns what is known of the run that a transaction is of; undefined when its records were not taken up.
-   */
+  /** @returns the run to which a transaction belongs; undefined when its records were not restored. */
   of(transactionId: string): RestoredRun | undefined {
     if (this.runs.size === 0) return undefined;
     const origin = originOf(transactionId);

@@ -61,7 +61,7 @@ export function recordOf(
   return expiry === undefined ? record : { ...record, expiresAt: epochMs + expiry.expiresAt };
 }
 
-/** @returns what a record says beside its decision. A field without a value would make it unreadable. */
+/** @returns the fields of a record beside its decision. A field without a value would make it unreadable. */
 export function notesOf({
   attributes,
   caller,
