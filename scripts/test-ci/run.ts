@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { availableParallelism } from 'node:os';
-import { failureLines } from './failures.ts';
+import { failureIn } from './failures.ts';
 import { Outputs } from './outputs.ts';
 import { RungProcess } from './rung-process.ts';
 import { BUILD, RUNGS, type Rung } from './rungs.ts';
@@ -8,7 +8,7 @@ import { toBegin } from './schedule.ts';
 
 /**
  * The longer rungs, which `npm test` goes through only in part: at most half an hour on two cores. Each is run, whatever
- * becomes of those before it. What each took is told at the end, and then what failed.
+ * becomes of those before it. What each took is told at the end, and then what failed, and last the names of that.
  *
  *     npm run test:ci -- [part of a rung's name ...]
  *
@@ -31,6 +31,7 @@ const waiting = chosen.some(({ isBuilt }) => isBuilt === true) ? [BUILD, ...chos
 const running = new Map<Rung, { readonly process: RungProcess; readonly told: Promise<void> }>();
 const summary: string[] = [];
 const failures: string[] = [];
+const failed: string[] = [];
 let isBuildBroken = false;
 let interruption: NodeJS.Signals | undefined;
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, interrupt);
@@ -43,6 +44,7 @@ while (waiting.length > 0 || running.size > 0) {
 console.log(`\n${summary.join('\n')}`);
 console.log(`test:ci: ${chosen.length} rungs, ${failures.length} failed, ${secondsSince(startedAt)} s`);
 for (const failure of failures) console.log(`\n${failure}`);
+if (failed.length > 0) console.log(`\n${failed.join('\n')}`);
 if (failures.length > 0 || interruption !== undefined) process.exitCode = 1;
 
 function begin(rung: Rung): void {
@@ -61,7 +63,9 @@ function begin(rung: Rung): void {
     tell(rung, `${wrong === undefined ? 'passed' : `FAILED (${wrong})`}, ${secondsSince(since)} s`);
     if (wrong === undefined) return;
     isBuildBroken ||= rung === BUILD;
-    failures.push(`=== what failed in ${rung.name} (${wrong}):\n${failureLines(output.text).join('\n')}`);
+    const { lines, names } = failureIn(output.text);
+    failures.push(`=== what failed in ${rung.name} (${wrong}):\n${lines.join('\n')}`);
+    failed.push(`FAILED ${rung.name} (${wrong})`, ...names.map((test) => `FAILED ${rung.name}: ${test}`));
   });
   running.set(rung, { process: child, told });
 }

@@ -1,7 +1,7 @@
 import { globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { failureLines } from '../../scripts/test-ci/failures.js';
+import { failureIn } from '../../scripts/test-ci/failures.js';
 import { Outputs } from '../../scripts/test-ci/outputs.js';
 import { RungProcess } from '../../scripts/test-ci/rung-process.js';
 import { RUNGS } from '../../scripts/test-ci/rungs.js';
@@ -93,28 +93,27 @@ describe('what failed in a rung', () => {
       ' Tests  2 failed',
     ];
 
-    expect(failureLines([...passed, ...told].join('\n'))).toEqual([
-      '⎯⎯⎯⎯ Failed Tests 2 ⎯⎯⎯⎯',
-      '',
-      ' FAIL  test/a.spec.ts > a',
-      'Error: why',
-      ' Tests  2 failed',
-    ]);
+    expect(failureIn([...passed, ...told].join('\n'))).toEqual({
+      names: ['test/a.spec.ts > a'],
+      lines: ['⎯⎯⎯⎯ Failed Tests 2 ⎯⎯⎯⎯', '', ' FAIL  test/a.spec.ts > a', 'Error: why', ' Tests  2 failed'],
+    });
   });
 
-  it('names every test when vitest tells too much', () => {
-    const lines = failureLines([heading, ' FAIL  first', ...passed, ' FAIL  second', ...passed].join('\n'));
+  it('names every test when vitest tells too much, each once', () => {
+    const output = [heading, ' FAIL  first', ...passed, ' FAIL  second', ' FAIL  second', ...passed];
+    const { names, lines } = failureIn(output.join('\n'));
 
-    expect(lines).toHaveLength(121);
+    expect(names).toEqual(['first', 'second']);
+    expect(lines).toHaveLength(60);
     expect(lines[1]).toBe(' FAIL  first');
-    expect(lines.at(-1)).toBe(' FAIL  second');
   });
 
   it('is else in the last lines, which are cut when they are long', () => {
-    const lines = failureLines([...passed, `violation ${'x'.repeat(1_000)}`, ''].join('\n'));
+    const { names, lines } = failureIn([...passed, `violation ${'x'.repeat(1_000)}`, ''].join('\n'));
 
-    expect(lines).toHaveLength(120);
-    expect(lines.at(-1)).toMatch(/^violation x{290} …$/);
+    expect(names).toEqual([]);
+    expect(lines).toHaveLength(60);
+    expect(lines.at(-1)).toMatch(/^violation x{190} …$/);
   });
 });
 
