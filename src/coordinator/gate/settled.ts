@@ -40,8 +40,8 @@ export function followSound(
   if (typeof answer !== 'object' || answer === null) return false;
   try {
     const promise = answer as Promise<unknown>;
-    // A constructor of its own may be another one when the native then reads it. That one makes a promise
-    // that nobody looks at: the callbacks are those of the answer itself. If it throws, neither was taken.
+    // The constructor may be another one by the time the native then reads it. The promise that it makes is
+    // not used: the callbacks are those of the answer itself. If it throws, neither callback was taken.
     if (promise.constructor !== Promise || promise.then !== then) return false;
     // Reflect.apply() would make an array.
     then.call(promise, fulfilled, rejected);
