@@ -176,6 +176,11 @@ export class Admission {
 
   /** @throws ShuttingDownError, DrainingError, FencedError, LogUnavailableError, OverloadedError */
   checkOpen(): void {
+    if (!this.isOpen || this.registry.inFlight >= this.options.maxInFlight) this.refuse();
+  }
+
+  /** Each transaction asks whether it is refused, and only one that is asks why. */
+  private refuse(): void {
     if (this.closed) throw this.refused(new ShuttingDownError());
     if (this.isDraining) throw this.refused(new DrainingError());
     if (this.log.isLost) throw this.refused(this.fenced());
@@ -208,6 +213,11 @@ export class Admission {
   }
 
   private checkParticipant(participant: RegisteredParticipant): void {
+    const isWell = participant.isClaimed && participant.paused === undefined;
+    if (!isWell || this.registry.unsettled.size > 0) this.checkClosely(participant);
+  }
+
+  private checkClosely(participant: RegisteredParticipant): void {
     if (!participant.isClaimed) throw this.refused(new ParticipantNotClaimedError(participant.name));
     if (participant.paused !== undefined) throw this.refused(new ParticipantPausedError(participant.name));
     const { maxStalled } = this.options;

@@ -21,8 +21,8 @@ import {
 import { backoffMs } from './backoff.js';
 import {
   type AmbientTransactions,
-  callFirst,
   callParticipant,
+  callToCommit,
   refuseAfterDeadline,
   refuseAfterExpiry,
   refuseWhilePaused,
@@ -93,12 +93,16 @@ export class Completion {
     deadlines.armIn(transaction, msOf(transaction.decidedUs) + shortestMs);
     const epochMs = clock.epochMs + calledToCommitAt(transaction);
     if (transaction.extras?.hasExpiries === true) {
-      for (const branch of byExpiry(transaction)) this.commitFirst(branch, branches, epochMs);
+      this.commitByExpiry(transaction, branches, epochMs);
       return;
     }
     for (let branch = transaction.firstBranch; branch !== undefined; branch = branch.next) {
       this.commitFirst(branch, branches, epochMs);
     }
+  }
+
+  private commitByExpiry(transaction: TransactionRecord, branches: BranchSet, calledAt: number): void {
+    for (const branch of byExpiry(transaction)) this.commitFirst(branch, branches, calledAt);
   }
 
   /** @param calledAt in milliseconds since the epoch. */
@@ -112,7 +116,7 @@ export class Completion {
     }
     branch.attempts++;
     const deadline = participant.commitDeadline.at(participant.commitDueAt(calledAt));
-    callFirst(branch, 'commit', new GivenBranch(branch, deadline), this.parts.ambient);
+    callToCommit(branch, new GivenBranch(branch, deadline), this.parts.ambient);
   }
 
   /** Effect: asks the branch that makes the decision to commit in one phase. */

@@ -48,13 +48,17 @@ export class Contention {
     return mark !== undefined && this.clock.now() < mark.until;
   }
 
+  /** Whether it is worth asking {@link calls}. */
+  get isLikely(): boolean {
+    return this.isLimited || this.latest !== 0;
+  }
+
   /**
    * Whether the participants of a transaction that starts its voting are asked one after the other. A
    * transaction with a single branch has no order, and waits for a place like all others.
    */
   calls(transaction: TransactionRecord): boolean {
     const isMarked = transaction.size > 1 && this.latest !== 0 && this.clock.now() < this.latest;
-    if (!isMarked && !this.isLimited) return false;
     for (let branch = transaction.firstBranch; branch !== undefined; branch = branch.next) {
       const { participant } = branch;
       if (participant.places?.isFull || participant.server?.isBusy) return true;

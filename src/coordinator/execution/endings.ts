@@ -71,7 +71,7 @@ export class Endings {
 
   /** No branch owes an answer, for the first time or again after a late answer. */
   ended(transaction: TransactionRecord): void {
-    const { clock, registry, records, observers, reruns, limits } = this.parts;
+    const { clock, registry, records, observers } = this.parts;
     const isFirst = transaction.endedUs === NOT_YET;
     if (isFirst) transaction.endedUs = transaction.elapsedUs(clock.now());
     dropPayloads(transaction);
@@ -83,7 +83,12 @@ export class Endings {
     registry.release(transaction, isFirst);
     observers.ended(transaction, isFirst);
     const { extras } = transaction;
-    if (extras === undefined) return;
+    if (extras !== undefined) this.makeRoom(transaction, extras);
+  }
+
+  /** Something waits for the end of the transaction. */
+  private makeRoom(transaction: TransactionRecord, extras: NonNullable<TransactionRecord['extras']>): void {
+    const { reruns, limits } = this.parts;
     if (extras.isRunAgain) reruns.proceed(transaction);
     if (extras.shares !== undefined) limits.release(transaction);
     extras.group?.occupation?.moved(transaction);

@@ -291,10 +291,10 @@ export class Executor implements TransactionExecutor {
     const { transaction } = branch;
     const now = this.clock.now();
     // A vote after the deadline is late, even if no sweep has run since.
-    this.heedDeadline(transaction, now);
+    if (transaction.isDueBefore(now)) this.settleDue(transaction, now);
     if (value === 'commit') this.voting.votedCommit(branch, now);
     else this.voting.answered(branch, answerOf(value));
-    if (transaction.extras?.isRunAgain) this.parts.reruns.proceed(transaction);
+    if (transaction.extras !== undefined) this.goOn(transaction);
   }
 
   failed(branch: BranchRecord, error: unknown): void {
@@ -305,6 +305,11 @@ export class Executor implements TransactionExecutor {
     }
     const { transaction } = branch;
     this.voting.failed(branch, failure);
+    if (transaction.extras !== undefined) this.goOn(transaction);
+  }
+
+  /** A prepare was answered: a request that is run again waits until all are. */
+  private goOn(transaction: TransactionRecord): void {
     if (transaction.extras?.isRunAgain) this.parts.reruns.proceed(transaction);
   }
 
@@ -314,7 +319,11 @@ export class Executor implements TransactionExecutor {
 
   /** Handles what is due in a transaction by now, before the next sweep does. */
   heedDeadline(transaction: TransactionRecord, now = this.clock.now()): void {
-    if (transaction.isDueBefore(now)) this.parts.deadlines.settle(transaction, now, this.examine);
+    if (transaction.isDueBefore(now)) this.settleDue(transaction, now);
+  }
+
+  private settleDue(transaction: TransactionRecord, now: number): void {
+    this.parts.deadlines.settle(transaction, now, this.examine);
   }
 
   /** Handles everything that is due. */

@@ -14,7 +14,7 @@ import {
   prepareTimedOut,
   vote,
 } from '../protocol/index.js';
-import { type AmbientTransactions, callFirst, callParticipant, refuseWhilePaused } from './call.js';
+import { type AmbientTransactions, callParticipant, callToPrepare, refuseWhilePaused } from './call.js';
 import { type Clock, NEVER, msOf } from './clock.js';
 import { type Contention, InTurn } from './contention.js';
 import type { Deadlines } from './deadlines.js';
@@ -64,9 +64,8 @@ export class Voting {
     }
     const { extras } = transaction;
     if (extras !== undefined) limits.keep(transaction);
-    if (extras?.inTurn || contention.calls(transaction)) {
-      transaction.needExtras().turns = new InTurn(transaction);
-      this.takeTurn(transaction);
+    if (extras?.inTurn || (contention.isLikely && contention.calls(transaction))) {
+      this.askInTurn(transaction);
       return;
     }
     if (extras !== undefined) limits.putToWork(transaction);
@@ -83,9 +82,14 @@ export class Voting {
       if (this.mayCall(branch)) {
         const dueAt = epochMs + participant.prepareDueAt(preparingAt, deadlineAt);
         const deadline = participant.prepareDeadline.at(dueAt);
-        callFirst(branch, 'prepare', new GivenBranch(branch, deadline), ambient);
+        callToPrepare(branch, new GivenBranch(branch, deadline), ambient);
       }
     }
+  }
+
+  private askInTurn(transaction: TransactionRecord): void {
+    transaction.needExtras().turns = new InTurn(transaction);
+    this.takeTurn(transaction);
   }
 
   /** Effect: the abort is decided, so no participant works for the voting of this transaction any more. */

@@ -64,7 +64,13 @@ export class Groups implements Grouping {
   }
 
   takes(transaction: TransactionRecord, signal: CallerSignal | undefined): boolean {
-    if (!this.mayBeGrouped(transaction)) return false;
+    // Most participants take part in no group.
+    if (transaction.firstBranch?.participant.grouped !== true) return false;
+    return this.mayBeGrouped(transaction) && this.join(transaction, signal);
+  }
+
+  /** As {@link takes}, for a transaction whose participants take part in groups. */
+  private join(transaction: TransactionRecord, signal: CallerSignal | undefined): boolean {
     // One that cannot be grouped may take long: no other transaction waits for it.
     if (!this.mayJoin(transaction)) return false;
     const bytes = bytesOf(transaction);
@@ -106,11 +112,10 @@ export class Groups implements Grouping {
   }
 
   private mayBeGrouped({ firstBranch, size, extras }: TransactionRecord): boolean {
-    if (firstBranch === undefined || !firstBranch.participant.grouped) return false;
     if (this.runtime.parts.options.maxGroupMembers === 1 || extras?.inTurn === true) return false;
     // The participant decides by itself, without a prepared transaction.
-    if (size === 1 && firstBranch.participant.onePhase) return false;
-    for (let branch: BranchRecord | undefined = firstBranch; branch !== undefined; branch = branch.next) {
+    if (size === 1 && firstBranch!.participant.onePhase) return false;
+    for (let branch = firstBranch; branch !== undefined; branch = branch.next) {
       const { participant } = branch;
       if (!participant.grouped || !this.mayWork(participant)) return false;
       for (let other = branch.next; other !== undefined; other = other.next) {

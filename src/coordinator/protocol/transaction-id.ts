@@ -7,7 +7,8 @@ export const MAX_EPOCH = 36 ** 4 - 1;
 const LOG_ID = /^[0-9a-z]{12}$/;
 const EPOCH = /^[1-9a-z][0-9a-z]{0,3}$/;
 const SEQUENCE = /^[1-9][0-9]{0,12}$/;
-const MAX_SEQUENCE = 9_999_999_999_999;
+/** The highest number of an id has 13 digits. */
+const MAX_THOUSANDS = 9_999_999_999;
 /**
  * The last three digits of a number, as texts: to make a text of a number takes longer than all else in an
  * id.
@@ -105,16 +106,19 @@ export class TransactionIds {
    * @throws RangeError for more than ten million million.
    */
   make(sequence: number): string {
-    if (sequence > MAX_SEQUENCE)
-      throw new RangeError('The ids of this run are used up: restart the process.');
     if (sequence < 1_000) return this.current + sequence;
     const last = sequence % 1_000;
     const thousands = (sequence - last) / 1_000;
-    if (thousands !== this.thousands) {
-      this.thousands = thousands;
-      this.block = `${this.current}${thousands}`;
-    }
+    if (thousands !== this.thousands) this.beginBlock(thousands);
     return this.block + LAST_DIGITS[last]!;
+  }
+
+  /** @throws RangeError when the ids of this run are used up. */
+  private beginBlock(thousands: number): void {
+    if (thousands > MAX_THOUSANDS)
+      throw new RangeError('The ids of this run are used up: restart the process.');
+    this.thousands = thousands;
+    this.block = `${this.current}${thousands}`;
   }
 
   /** @returns the number in an id of a run of this process, or 0 when the id is not one. */

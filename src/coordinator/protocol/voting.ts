@@ -86,14 +86,18 @@ export function requestCommit<T extends ProtocolTransaction>(
   if (transaction.size === 0) {
     allVotedForCommit(transaction, effects);
   } else if (transaction.size === 1 && isDecidedByBranch(transaction)) {
-    // The participant takes the place of the log: the decision may exist before its answer arrives.
-    if (transaction.recordsAll) transaction.awaiting = NO_BRANCHES;
-    enter(transaction, READY, effects);
-    if (transaction.recordsAll) effects.record(transaction);
-    else effects.commitOnePhase(transaction);
+    letBranchDecide(transaction, effects);
   } else {
     effects.prepare(transaction);
   }
+}
+
+/** The participant takes the place of the log: the decision may exist before its answer arrives. */
+function letBranchDecide<T extends ProtocolTransaction>(transaction: T, effects: ProtocolEffects<T>): void {
+  if (transaction.recordsAll) transaction.awaiting = NO_BRANCHES;
+  enter(transaction, READY, effects);
+  if (transaction.recordsAll) effects.record(transaction);
+  else effects.commitOnePhase(transaction);
 }
 
 /**
@@ -126,10 +130,21 @@ export function vote<T extends ProtocolTransaction>(
   else if (answer === VOTE_READ_ONLY) transaction.readOnly |= bit;
   else if (answer === VOTE_ABORT) transaction.refused |= bit;
 
-  if (transaction.state !== PREPARING) lateVote(transaction, bit, answer, effects);
+  const isYes = answer === VOTE_COMMIT || answer === VOTE_READ_ONLY;
+  if (!isYes || transaction.state !== PREPARING) noYesInTime(transaction, branch, answer, effects);
+  else if (transaction.awaiting === NO_BRANCHES) allVotedForCommit(transaction, effects);
+}
+
+/** A vote that is no yes, or that comes too late. */
+function noYesInTime<T extends ProtocolTransaction>(
+  transaction: T,
+  branch: number,
+  answer: VoteNumber,
+  effects: ProtocolEffects<T>,
+): void {
+  if (transaction.state !== PREPARING) lateVote(transaction, only(branch), answer, effects);
   else if (answer === VOTE_ABORT) decideAbort(transaction, CAUSE_REFUSED, branch, effects);
   else if (answer === VOTE_NONE) decideAbort(transaction, CAUSE_FAILED, branch, effects);
-  else if (transaction.awaiting === NO_BRANCHES) allVotedForCommit(transaction, effects);
 }
 
 /**

@@ -16,7 +16,7 @@ const SCOPE = 'nestjs-dtc';
 export class OpenTelemetryTracing implements Tracing {
   private readonly names = new SpanNames();
   private readonly guard: TracerGuard;
-  /** The provider of `parts`. */
+  /** The provider of `parts`, behind the proxy of the API. */
   private provider: TracerProvider | undefined = undefined;
   private parts: SpanParts | undefined = undefined;
 
@@ -46,10 +46,11 @@ export class OpenTelemetryTracing implements Tracing {
   }
 
   private registered(): SpanParts | undefined {
-    const provider = trace.getTracerProvider();
-    if (this.parts === undefined || this.provider !== provider) {
+    const registered = trace.getTracerProvider();
+    const provider = registered instanceof ProxyTracerProvider ? registered.getDelegate() : registered;
+    if (this.provider !== provider) {
       this.provider = provider;
-      this.parts = this.partsOf(provider);
+      this.parts = this.partsOf(registered);
     }
     return this.parts;
   }
@@ -61,6 +62,8 @@ export class OpenTelemetryTracing implements Tracing {
       return tracer && { tracer, names: this.names, guard: this.guard };
     } catch (error) {
       this.observer.defect(error, 'tracing');
+      // The next transaction tries again.
+      this.provider = undefined;
       return undefined;
     }
   }
