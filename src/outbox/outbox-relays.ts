@@ -164,6 +164,13 @@ export class OutboxRelays
           'error',
           `A message of ${store.name} is dead after attempt ${attempt}: ${id}, topic ${topic}, transaction ${transactionId}: ${error}`,
         ),
+      late: (messages) =>
+        this.line(
+          `late ${store.name}`,
+          'warn',
+          `${messages} messages of ${store.name} have come too late to be sent within their lease: this process stood still, or the answer of ` +
+            'the database was slow. They are sent when the lease ends.',
+        ),
       hanging: (attempts) =>
         this.line(
           `hanging ${store.name}`,

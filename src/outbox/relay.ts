@@ -111,10 +111,8 @@ export class Relay {
     const leaseEnd = performance.now() + leaseMs;
     try {
       const messages = await this.store.claim(limit, leaseMs);
-      this.reports.trouble(
-        'claim',
-        this.isInTime(leaseEnd) ? undefined : 'what it has given out came too late',
-      );
+      this.reports.trouble('claim', undefined);
+      if (messages.length > 0 && !this.isInTime(leaseEnd)) this.reports.late(messages.length);
       // Results that waited in vain are given up: their messages are due again.
       if (this.recorder.isIdle) this.reports.trouble('record', undefined);
       this.troubles = 0;

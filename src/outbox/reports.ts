@@ -9,6 +9,11 @@ export interface RelayReports {
   readonly trouble: (errand: Errand, problem: string | undefined) => void;
   /** A message is dead. */
   readonly dead: (message: ClaimedMessage, error: string) => void;
+  /**
+   * Messages have come so late that an attempt might end after their lease: the process stood still, or the answer of the database
+   * was slow. They are not sent now, and are due again when their lease ends.
+   */
+  readonly late: (messages: number) => void;
   /** As many attempts hang as may be made at once, so that no further one is made. */
   readonly hanging: (attempts: number) => void;
 }

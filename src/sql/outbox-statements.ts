@@ -13,8 +13,6 @@ export interface OutboxStatements {
   readonly findDead: string;
   /** The keys of dead messages. Takes a list of ids, as the next ones do. */
   readonly deadKeys: string;
-  /** Sends dead messages without a key again. */
-  readonly requeueFree: string;
   readonly discard: string;
 }
 

@@ -168,7 +168,7 @@ export abstract class SqlOutbox<
   async requeue(ids: readonly string[]): Promise<number> {
     if (ids.length === 0) return 0;
     const endAt = performance.now() + this.options.statementTimeoutMs;
-    let done = await this.run((session, { requeueFree }) => this.change(session, requeueFree, [ids]));
+    let done = await this.run((session, found) => this.requeueFree(session, found, ids));
     const keys = await this.run((session, { deadKeys }) =>
       this.rows<{ key: string }>(session, deadKeys, [ids]),
     );
@@ -231,6 +231,12 @@ export abstract class SqlOutbox<
 
   /** Deletes keys that no branch has used for long. @returns how many were looked at. @internal */
   protected abstract purgeKeys(session: S, found: F): Promise<number>;
+
+  /**
+   * Sends dead ones without a key again. Each gets another position, so that the result of an attempt before, which may still come,
+   * counts for none of the attempts after. @returns how many. @internal
+   */
+  protected abstract requeueFree(session: S, found: F, ids: readonly string[]): Promise<number>;
 
   /** Sends the dead ones of a key again. @returns how many; 0 when a branch holds the key. @internal */
   protected abstract requeueOf(session: S, found: F, key: string, ids: readonly string[]): Promise<number>;

@@ -14,7 +14,7 @@ export interface OutboxParticipant {
 /** The parts of a database that the tests use. */
 export interface OutboxBench {
   /** Opens an outbox, as one process has it. It is closed after the test. */
-  open(): Promise<OutboxStore>;
+  open(options?: { readonly statementTimeoutMs?: number }): Promise<OutboxStore>;
   /** Starts a participant, as one process has it. It is closed after the test. */
   participant(): Promise<OutboxParticipant>;
   /** Prepares a branch whose work writes messages. */
@@ -58,6 +58,7 @@ export function outboxConformance(kind: string, bench: OutboxBench): void {
       trouble: () => {},
       dead: () => {},
       hanging: () => {},
+      late: () => {},
     });
     started.start();
     stops.push(() => started.stop());
@@ -303,6 +304,54 @@ export function outboxConformance(kind: string, bench: OutboxBench): void {
       await bench.prepare(store, bank, rolledBack, [about('never', 'k')]);
       await bank.rollback(again(rolledBack));
       expect(await store.requeue(ids)).toBe(1);
+    });
+
+    it('leaves it dead also where a statement may not take as long as the wait for a lock', async () => {
+      const [store, bank] = [await bench.open({ statementTimeoutMs: 800 }), await bench.participant()];
+      await bench.write(store, [about('held', 'k'), about('free')]);
+      await killAll(store);
+      const ids = (await store.listDead(10)).map(({ id }) => id);
+      const holder = someBranch();
+      await bench.prepare(store, bank, holder, [about('later', 'k')]);
+      expect(await store.requeue(ids)).toBe(1);
+      await bank.rollback(again(holder));
+      expect(await store.requeue(ids)).toBe(1);
+    });
+
+    it.each([undefined, 'k'])(
+      'takes no result from before for a message that is sent again (key %s)',
+      async (key) => {
+        const store = await bench.open();
+        await bench.write(store, [about('one', key)]);
+        const [before] = await store.claim(10, 60_000);
+        const stale = { position: before!.position, attempt: before!.attempt };
+        await store.record([{ ...stale, result: { kind: 'dead', error: 'why' } }]);
+        await store.requeue([before!.id]);
+        const [after] = await store.claim(10, 60_000);
+        expect(after).toMatchObject({ id: before!.id, attempt: 1 });
+        // As a relay that has stood still writes it, or one whose answer was lost.
+        await store.record([{ ...stale, result: { kind: 'dead', error: 'late' } }]);
+        await store.record([{ ...stale, result: { kind: 'failed', error: 'late', retryInMs: 1 } }]);
+        expect([await store.count(), await store.claim(10, 60_000)]).toMatchObject([
+          { waiting: 1, dead: 0 },
+          [],
+        ]);
+      },
+    );
+
+    it.each([undefined, 'k'])('waits from the order on when it is sent again (key %s)', async (key) => {
+      const store = await bench.open();
+      await bench.write(store, [about('old', key)]);
+      await bench.query(`UPDATE dtc_outbox SET written_at = ${bench.ago(60)}`);
+      await killAll(store);
+      const [dead] = await store.listDead(1);
+      await store.requeue([dead!.id]);
+      const { waiting, oldestMs } = await store.count();
+      expect(waiting).toBe(1);
+      expect(oldestMs).toBeLessThan(60_000);
+      // When it was written is not changed.
+      const [sent] = await store.claim(10, 60_000);
+      expect(sent!.writtenAt).toBe(dead!.writtenAt);
     });
 
     it('keeps results with any text of an error', async () => {

@@ -39,12 +39,14 @@ const MOST_ATTEMPTS = 5;
 export class MariaDbOutbox extends SqlOutbox<Connection, BatchStatement, Session, MariaDbOutboxStatements> {
   /** @internal */
   protected readonly sessions: ConnectionPool;
+  private readonly statementTimeoutMs: number;
 
   /** Opens no connection yet. @throws InvalidOptionsError when an option is impossible. */
   constructor(options: MariaDbOutboxOptions) {
     const resolved = storeOptionsOf('MariaDbOutbox', options);
     super('MariaDB', resolved);
     const { connections, statementTimeoutMs: connectTimeoutMs } = resolved;
+    this.statementTimeoutMs = connectTimeoutMs;
     this.sessions = new ConnectionPool(configOf(options.connection, { connectTimeoutMs }), connections);
   }
 
@@ -73,7 +75,9 @@ export class MariaDbOutbox extends SqlOutbox<Connection, BatchStatement, Session
 
   /** @internal */
   protected async prepare(session: Session, createTables: boolean): Promise<MariaDbOutboxStatements> {
-    return statementsIn(await prepareOutboxTables(session, createTables));
+    // The server counts in whole seconds, and a wait must end before the statement is out of time.
+    const lockWaitSeconds = this.statementTimeoutMs < 2_000 ? 0 : 1;
+    return statementsIn(await prepareOutboxTables(session, createTables), lockWaitSeconds);
   }
 
   /** @internal */
@@ -141,21 +145,27 @@ export class MariaDbOutbox extends SqlOutbox<Connection, BatchStatement, Session
   }
 
   /** @internal */
+  protected requeueFree(
+    session: Session,
+    statements: MariaDbOutboxStatements,
+    ids: readonly string[],
+  ): Promise<number> {
+    return inTransaction(session, async () =>
+      replace(session, statements, await session.rows<Place>(statements.deadFree, [ids])),
+    );
+  }
+
+  /** @internal */
   protected async requeueOf(
     session: Session,
-    { lockKeyNow, deadOfKey, requeueKeyed, dropKeyed }: MariaDbOutboxStatements,
+    statements: MariaDbOutboxStatements,
     key: string,
     ids: readonly string[],
   ): Promise<number> {
     try {
       return await inTransaction(session, async () => {
-        await session.run(lockKeyNow, [key]);
-        const dead = await session.rows<{ position: string }>(deadOfKey, [ids, key]);
-        if (dead.length === 0) return 0;
-        const positions = dead.map(({ position }) => position);
-        await session.run(requeueKeyed, [positions]);
-        await session.run(dropKeyed, [positions]);
-        return dead.length;
+        await session.run(statements.lockKeyNow, [key]);
+        return replace(session, statements, await session.rows<Place>(statements.deadOfKey, [ids, key]));
       });
     } catch (error) {
       if (errnoOf(error) === LOCK_TIMEOUT) return 0;
@@ -175,6 +185,21 @@ export class MariaDbOutbox extends SqlOutbox<Connection, BatchStatement, Session
       }
     }
   }
+}
+
+type Place = { readonly position: string };
+
+/** Gives locked messages new positions, and sends them again. @returns how many. */
+async function replace(
+  session: Session,
+  { requeue, drop }: MariaDbOutboxStatements,
+  dead: readonly Place[],
+): Promise<number> {
+  if (dead.length === 0) return 0;
+  const positions = dead.map(({ position }) => position);
+  await session.run(requeue, [positions]);
+  await session.run(drop, [positions]);
+  return dead.length;
 }
 
 /** The session must not be given back within a transaction. */

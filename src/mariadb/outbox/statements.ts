@@ -15,9 +15,10 @@ export interface MariaDbOutboxStatements extends OutboxStatements {
   readonly idleKeys: string;
   readonly lockKeys: string;
   readonly purgeKeys: string;
+  readonly deadFree: string;
   readonly deadOfKey: string;
-  readonly requeueKeyed: string;
-  readonly dropKeyed: string;
+  readonly requeue: string;
+  readonly drop: string;
 }
 
 const NOW = 'UTC_TIMESTAMP(3)';
@@ -26,11 +27,14 @@ const HEADER = `CAST(m.position AS CHAR) AS position, m.id, m.topic, m.message_k
   CONCAT(LEFT(DATE_FORMAT(m.written_at, '%Y-%m-%dT%H:%i:%s.%f'), 23), 'Z') AS written_at`;
 const DEAD = `${HEADER}, CAST(m.attempts AS CHAR) AS attempts, COALESCE(m.last_error, '') AS error`;
 
+/** Since when it waits: of a message that is sent again, since the operator's order. */
+const SINCE = 'COALESCE(sent_at, written_at) AS since';
+
 /** Takes milliseconds. */
 const INTERVAL = 'INTERVAL ? * 1000 MICROSECOND';
 
-/** @param database unquoted. */
-export function statementsIn(database: string): MariaDbOutboxStatements {
+/** @param database unquoted. @param lockWaitSeconds how long a message that is sent again waits for its key; 0: not at all. */
+export function statementsIn(database: string, lockWaitSeconds: 0 | 1): MariaDbOutboxStatements {
   const table = `${quoteName(database)}.dtc_outbox`;
   const keys = `${quoteName(database)}.dtc_outbox_keys`;
   // The branch holds this row until it is completed. A position that is drawn after it grows in the order of the commits. The value
@@ -39,7 +43,7 @@ export function statementsIn(database: string): MariaDbOutboxStatements {
       ON DUPLICATE KEY UPDATE used_at = GREATEST(VALUES(used_at), used_at + INTERVAL 1000 MICROSECOND)`;
   return {
     lockKey,
-    lockKeyNow: `SET STATEMENT innodb_lock_wait_timeout = 1 FOR ${lockKey}`,
+    lockKeyNow: `SET STATEMENT innodb_lock_wait_timeout = ${lockWaitSeconds} FOR ${lockKey}`,
     add: `INSERT INTO ${table} (id, topic, message_key, payload, transaction_id, written_at, due_at)
       VALUES (?, ?, ?, ?, ?, ${NOW}, ${NOW})`,
     free: `SELECT CAST(position AS CHAR) AS position FROM ${table}
@@ -60,10 +64,10 @@ export function statementsIn(database: string): MariaDbOutboxStatements {
     notSent: `UPDATE ${table} SET attempts = attempts - ?, state = ?, due_at = ${NOW} + ${INTERVAL},
       last_error = COALESCE(?, last_error) WHERE position = ? AND attempts = ? AND state = 'waiting'`,
     count: `SELECT CAST(LEAST(COUNT(*), ${MOST_COUNTED}) AS CHAR) AS waiting,
-      CAST(COALESCE(TIMESTAMPDIFF(MICROSECOND, MIN(w.written_at), ${NOW}), 0) / 1000 AS CHAR) AS oldest_ms,
+      CAST(COALESCE(TIMESTAMPDIFF(MICROSECOND, MIN(w.since), ${NOW}), 0) / 1000 AS CHAR) AS oldest_ms,
       CAST((SELECT COUNT(*) FROM (SELECT 1 FROM ${table} WHERE state = 'dead' LIMIT ${MOST_COUNTED}) AS d) AS CHAR) AS dead
-      FROM ((SELECT written_at FROM ${table} WHERE state = 'waiting' AND message_key IS NULL ORDER BY due_at LIMIT ${MOST_COUNTED})
-        UNION ALL (SELECT written_at FROM ${table} WHERE state = 'waiting' AND message_key > ''
+      FROM ((SELECT ${SINCE} FROM ${table} WHERE state = 'waiting' AND message_key IS NULL ORDER BY due_at LIMIT ${MOST_COUNTED})
+        UNION ALL (SELECT ${SINCE} FROM ${table} WHERE state = 'waiting' AND message_key > ''
           ORDER BY message_key, position LIMIT ${MOST_COUNTED})) AS w`,
     purge: `DELETE FROM ${table} WHERE state = 'sent' AND sent_at < ${NOW} - ${INTERVAL}
       ORDER BY sent_at LIMIT ${DELETED_AT_ONCE}`,
@@ -75,16 +79,16 @@ export function statementsIn(database: string): MariaDbOutboxStatements {
     findDead: `SELECT ${DEAD}, m.payload FROM ${table} AS m WHERE m.state = 'dead' AND m.id = ? LIMIT 1`,
     deadKeys: `SELECT DISTINCT message_key AS \`key\` FROM ${table}
       WHERE state = 'dead' AND message_key IS NOT NULL AND id IN (?)`,
-    requeueFree: `UPDATE ${table} SET state = 'waiting', attempts = 0, due_at = ${NOW}
-      WHERE state = 'dead' AND message_key IS NULL AND id IN (?)`,
+    deadFree: `SELECT CAST(position AS CHAR) AS position FROM ${table}
+      WHERE state = 'dead' AND message_key IS NULL AND id IN (?) FOR UPDATE`,
     // They stay locked until their copies are committed: an order of another operator, or a relay, changes none of them meanwhile.
     deadOfKey: `SELECT CAST(position AS CHAR) AS position FROM ${table}
       WHERE state = 'dead' AND id IN (?) AND message_key = ? FOR UPDATE`,
     // The new row has a position behind all of its key that are committed. The lock on the key keeps others from committing meanwhile.
-    requeueKeyed: `INSERT INTO ${table} (id, topic, message_key, payload, transaction_id, written_at, due_at, last_error)
-      SELECT id, topic, message_key, payload, transaction_id, written_at, ${NOW}, last_error FROM ${table}
+    requeue: `INSERT INTO ${table} (id, topic, message_key, payload, transaction_id, written_at, due_at, sent_at, last_error)
+      SELECT id, topic, message_key, payload, transaction_id, written_at, ${NOW}, ${NOW}, last_error FROM ${table}
       WHERE position IN (?) ORDER BY position`,
-    dropKeyed: `DELETE FROM ${table} WHERE position IN (?)`,
+    drop: `DELETE FROM ${table} WHERE position IN (?)`,
     discard: `DELETE FROM ${table} WHERE state = 'dead' AND id IN (?)`,
   };
 }

@@ -21,6 +21,8 @@ export interface PostgresOutboxOptions extends OutboxStoreOptions {
 
 const SCHEMA = /^[a-z_][a-z0-9_]{0,62}$/;
 const LOCK_NOT_AVAILABLE = '55P03';
+/** How long a message that is sent again waits for its key, in milliseconds. */
+const LOCK_WAIT_MS = 500;
 
 /**
  * Messages that are sent if and only if their transaction commits: the work of a branch writes them into the PostgreSQL database
@@ -40,6 +42,7 @@ export class PostgresOutbox extends SqlOutbox<PoolClient, QueryConfig, PoolClien
   /** @internal */
   protected readonly sessions: ConnectionPool;
   private readonly tables: OutboxTables;
+  private readonly lockWaitMs: number;
 
   /** Opens no connection yet. @throws InvalidOptionsError when an option is impossible. */
   constructor({ schema, ...options }: PostgresOutboxOptions) {
@@ -48,6 +51,7 @@ export class PostgresOutbox extends SqlOutbox<PoolClient, QueryConfig, PoolClien
     const resolved = storeOptionsOf('PostgresOutbox', options, problems);
     super('PostgreSQL', resolved);
     const { connection } = options;
+    this.lockWaitMs = Math.max(1, Math.floor(resolved.statementTimeoutMs / 2));
     this.tables = new OutboxTables(schema);
     const pool = new Pool({
       application_name: 'dtc outbox',
@@ -132,13 +136,23 @@ export class PostgresOutbox extends SqlOutbox<PoolClient, QueryConfig, PoolClien
   }
 
   /** @internal */
+  protected requeueFree(
+    client: PoolClient,
+    { requeueFree }: PostgresOutboxStatements,
+    ids: readonly string[],
+  ): Promise<number> {
+    return this.change(client, requeueFree, [ids]);
+  }
+
+  /** @internal */
   protected async requeueOf(
     client: PoolClient,
     { lockKey, requeueKeyed }: PostgresOutboxStatements,
     key: string,
     ids: readonly string[],
   ): Promise<number> {
-    await client.query('BEGIN; SET LOCAL lock_timeout = 500');
+    // Before the statement as a whole is out of time, so that a lock that is held is no failure.
+    await client.query(`BEGIN; SET LOCAL lock_timeout = ${Math.min(LOCK_WAIT_MS, this.lockWaitMs)}`);
     try {
       await client.query(lockKey, [key]);
       const done = await this.change(client, requeueKeyed, [ids, key]);

@@ -11,12 +11,15 @@ export interface PostgresOutboxStatements extends OutboxStatements {
   readonly sent: string;
   readonly notSent: string;
   readonly purgeKeys: string;
+  readonly requeueFree: string;
   readonly requeueKeyed: string;
 }
 
 const HEADER = `m.position::text, m.id, m.topic, m.key, m.transaction_id, m.attempts::text,
   to_char(m.written_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS written_at`;
 const ERROR = `coalesce(m.last_error, '') AS error`;
+/** Since when it waits: of a message that is sent again, since the operator's order. */
+const SINCE = 'coalesce(sent_at, written_at) AS since';
 
 /** @param schema quoted. */
 export function statementsIn(schema: string): PostgresOutboxStatements {
@@ -60,11 +63,11 @@ export function statementsIn(schema: string): PostgresOutboxStatements {
         AS r (position, attempt, is_dead, uncounted, pause_ms, error)
       WHERE m.position = r.position AND m.attempts = r.attempt AND m.state = 'waiting'`,
     count: `SELECT least(count(*), ${MOST_COUNTED})::text AS waiting,
-        coalesce(extract(epoch FROM now() - min(written_at)) * 1000, 0)::text AS oldest_ms,
+        coalesce(extract(epoch FROM now() - min(since)) * 1000, 0)::text AS oldest_ms,
         (SELECT count(*) FROM (SELECT FROM ${table} WHERE state = 'dead' LIMIT ${MOST_COUNTED}) AS dead)::text AS dead
       FROM (
-        (SELECT written_at FROM ${table} WHERE state = 'waiting' AND key IS NULL ORDER BY due_at LIMIT ${MOST_COUNTED})
-        UNION ALL (SELECT written_at FROM ${table} WHERE state = 'waiting' AND key IS NOT NULL
+        (SELECT ${SINCE} FROM ${table} WHERE state = 'waiting' AND key IS NULL ORDER BY due_at LIMIT ${MOST_COUNTED})
+        UNION ALL (SELECT ${SINCE} FROM ${table} WHERE state = 'waiting' AND key IS NOT NULL
           ORDER BY key, position LIMIT ${MOST_COUNTED})) AS waiting`,
     purge: `DELETE FROM ${table} WHERE position = ANY (ARRAY(SELECT position FROM ${table}
       WHERE state = 'sent' AND sent_at < now() - $1::float8 * interval '1 millisecond'
@@ -76,12 +79,12 @@ export function statementsIn(schema: string): PostgresOutboxStatements {
       ORDER BY m.position LIMIT $2::int`,
     findDead: `SELECT ${HEADER}, ${ERROR}, m.payload FROM ${table} AS m WHERE m.state = 'dead' AND m.id = $1 LIMIT 1`,
     deadKeys: `SELECT DISTINCT key FROM ${table} WHERE state = 'dead' AND key IS NOT NULL AND id = ANY ($1)`,
-    requeueFree: `UPDATE ${table} SET state = 'waiting', attempts = 0, due_at = now()
+    requeueFree: `UPDATE ${table} SET position = DEFAULT, state = 'waiting', attempts = 0, due_at = now(), sent_at = now()
       WHERE state = 'dead' AND key IS NULL AND id = ANY ($1)`,
     // The new row has a position behind all of its key that are committed. The lock on the key keeps others from committing meanwhile.
     requeueKeyed: `WITH gone AS (DELETE FROM ${table} WHERE state = 'dead' AND key = $2 AND id = ANY ($1) RETURNING *)
-      INSERT INTO ${table} (${columns}, written_at, last_error)
-      SELECT ${columns}, written_at, last_error FROM gone ORDER BY position`,
+      INSERT INTO ${table} (${columns}, written_at, sent_at, last_error)
+      SELECT ${columns}, written_at, now(), last_error FROM gone ORDER BY position`,
     discard: `DELETE FROM ${table} WHERE state = 'dead' AND id = ANY ($1)`,
   };
 }
