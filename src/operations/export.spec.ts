@@ -1,6 +1,7 @@
 import { describe, expect, it, vi } from 'vitest';
 import { Exports, csvOf } from './export.js';
 import type { OwnedSummary } from './members/owned.js';
+import { problemOf } from './problem/problem.js';
 
 function transaction(fields: object = {}): OwnedSummary {
   return {
@@ -100,6 +101,25 @@ describe('An export', () => {
     list.mockResolvedValueOnce(page(['a', 'b'], '1-2')).mockResolvedValueOnce(page(['b', 'c'], null));
     const { transactions } = await new Exports({ list } as never).collect({ order: 'oldest' });
     expect(transactions.map(({ transactionId }) => transactionId)).toEqual(['a', 'b', 'c']);
+  });
+
+  it('is refused while two are under way, and may be asked for later', async () => {
+    const open = Promise.withResolvers<Page>();
+    const list = vi.fn<() => Promise<Page>>(() => open.promise);
+    const exports = new Exports({ list } as never);
+    const running = [exports.collect({ order: 'oldest' }), exports.collect({ order: 'oldest' })];
+    const refused = await exports.collect({ order: 'oldest' }).catch((error: unknown) => error);
+    expect(problemOf(refused)).toMatchObject({
+      status: 503,
+      code: 'DTC_TOO_MANY_EXPORTS',
+      retryAfterSeconds: 5,
+    });
+    expect(list).toHaveBeenCalledTimes(2);
+    open.reject(new Error('a defect'));
+    expect(await Promise.allSettled(running)).toMatchObject([{ status: 'rejected' }, { status: 'rejected' }]);
+    // One that has failed holds no place.
+    list.mockResolvedValue({ transactions: [], nextCursor: null, unanswered: [] });
+    expect(await exports.collect({ order: 'oldest' })).toMatchObject({ cut: false });
   });
 
   it('lets other work go on between two pages', async () => {

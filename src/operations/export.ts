@@ -1,8 +1,13 @@
 import { Injectable } from '@nestjs/common';
+import { CoordinatorError } from '../coordinator/index.js';
 import { AnyMember } from './members/any-member.js';
 import type { OwnedSummary, UnansweredMember } from './members/owned.js';
 import type { ListFilter } from './request.schemas.js';
 
+/** The most exports at one time. Each holds its transactions in memory, and reads those of all members. */
+const MAX_EXPORTS = 2;
+/** After this time, in milliseconds, one that was refused may be asked for again. */
+const RETRY_AFTER_MS = 5_000;
 /** The most transactions of one export. */
 const MAX_EXPORTED = 5_000;
 /** A page takes some milliseconds, in which nothing else is done. */
@@ -19,13 +24,36 @@ export interface TransactionExport {
   readonly unanswered: readonly UnansweredMember[];
 }
 
+/** As many exports as this process makes at one time are under way. @publicApi */
+export class TooManyExportsError extends CoordinatorError {
+  readonly code = 'DTC_TOO_MANY_EXPORTS';
+  /** How long to wait before the next try, in milliseconds. */
+  readonly retryAfterMs = RETRY_AFTER_MS;
+
+  constructor() {
+    super(`${MAX_EXPORTS} exports are under way. Wait until one is done, or page through the list instead.`);
+  }
+}
+
 /** Collects what a filter finds, page by page, for a file. */
 @Injectable()
 export class Exports {
+  private underWay = 0;
+
   constructor(private readonly anyMember: AnyMember) {}
 
-  /** @throws InvalidRequestError */
+  /** @throws InvalidRequestError; TooManyExportsError when {@link MAX_EXPORTS} are under way. */
   async collect(filter: Omit<ListFilter, 'limit' | 'cursor'>): Promise<TransactionExport> {
+    if (this.underWay >= MAX_EXPORTS) throw new TooManyExportsError();
+    this.underWay++;
+    try {
+      return await this.collectPages(filter);
+    } finally {
+      this.underWay--;
+    }
+  }
+
+  private async collectPages(filter: Omit<ListFilter, 'limit' | 'cursor'>): Promise<TransactionExport> {
     // A transaction that two members have may be on the pages of both.
     const transactions = new Map<string, OwnedSummary>();
     const unanswered = new Map<number, UnansweredMember>();

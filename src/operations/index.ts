@@ -31,4 +31,5 @@ export {
   TransactionProblemFilter,
   problemOf,
 } from './problem/index.js';
+export { TooManyExportsError } from './export.js';
 export { TooManyStreamsError } from './overview-stream.js';

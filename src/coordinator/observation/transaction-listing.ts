@@ -115,20 +115,49 @@ export function entriesOf(
   check(filter);
   const direction = order === 'oldest' ? 1 : -1;
   const after = cursor === undefined ? undefined : Number(cursor);
-  const found: TransactionRecord[] = [];
+  const places = new FirstPlaces(limit + 1, direction);
   const wanted = wantedOf(filter);
   registry.forEach((transaction) => {
     // Transactions are numbered as they begin, so that a number is a place that stays.
     if (after !== undefined && (transaction.sequence - after) * direction <= 0) return;
-    if (fits(transaction, wanted, now)) found.push(transaction);
+    if (places.mayHave(transaction) && fits(transaction, wanted, now)) places.add(transaction);
   });
-  found.sort((a, b) => (a.sequence - b.sequence) * direction);
+  const found = places.inOrder();
   return {
     entries: found
       .slice(0, limit)
       .map((transaction) => ({ transaction: summaryOf(transaction), cursor: String(transaction.sequence) })),
     hasMore: found.length > limit,
   };
+}
+
+/** Keeps the first of many transactions, so that a page costs no sorting of all. */
+class FirstPlaces {
+  private readonly found: TransactionRecord[] = [];
+  /** The place of the last one that counts, once there are enough. */
+  private end: number | undefined;
+
+  constructor(
+    private readonly count: number,
+    private readonly direction: 1 | -1,
+  ) {}
+
+  /** Whether it would be among the first ones. */
+  mayHave({ sequence }: TransactionRecord): boolean {
+    return this.end === undefined || (sequence - this.end) * this.direction < 0;
+  }
+
+  add(transaction: TransactionRecord): void {
+    this.found.push(transaction);
+    if (this.found.length === 2 * this.count) this.end = this.inOrder().at(-1)!.sequence;
+  }
+
+  /** @returns the first ones, in order. The others are dropped. */
+  inOrder(): readonly TransactionRecord[] {
+    this.found.sort((one, other) => (one.sequence - other.sequence) * this.direction);
+    if (this.found.length > this.count) this.found.length = this.count;
+    return this.found;
+  }
 }
 
 /** A filter, made ready to be compared with many transactions. */
