@@ -140,6 +140,12 @@ export const coordinatorOptionsSchema = z.strictObject({
   retainFinishedMs: durationMs
     .default(300_000)
     .describe('How long a finished transaction is kept for display.'),
+  retainRemarkableMs: durationMs
+    .default(3_600_000)
+    .describe(
+      'How long a finished transaction is kept for display that has failed, was slow or pending, or on which an operator has acted. At ' +
+        'most `retainFinished` of them are kept, apart from the others.',
+    ),
   maxLinesOfKind: z
     .number()
     .int()
@@ -337,6 +343,14 @@ export interface CoordinatorOptions {
    * @default 300_000
    */
   readonly retainFinishedMs?: number | undefined;
+  /**
+   * How long a finished transaction is kept for display that has failed, was slow or pending, or on which an
+   * operator has acted. At most `retainFinished` of them are kept, apart from the others. In milliseconds,
+   * from 1 to 86_400_000.
+   *
+   * @default 3_600_000
+   */
+  readonly retainRemarkableMs?: number | undefined;
   /**
    * The most log lines of one kind about one participant in ten seconds, such as failed attempts. Those left
    * out are counted in a line at the end of that time, and in a metric. Never left out: the end of a

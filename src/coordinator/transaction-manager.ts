@@ -1,5 +1,10 @@
 import { Inject, Injectable } from '@nestjs/common';
-import { InvalidRequestError, NoTransactionError, TransactionNotFoundError } from './errors.js';
+import {
+  BranchNotFoundError,
+  InvalidRequestError,
+  NoTransactionError,
+  TransactionNotFoundError,
+} from './errors.js';
 import { CoordinatorRuntime, type Grouping } from './execution/coordinator-runtime.js';
 import { inquire } from './execution/inquiry.js';
 import { type Decision, inquiryAnswer } from './execution/inquiry-answer.js';
@@ -299,13 +304,18 @@ export class TransactionManager {
    * Drops the heuristic reports of a transaction that has ended, after an operator has dealt with them. Its
    * branches still show what they reported.
    *
+   * @param branchId of the only branch whose report is dropped. @default all branches
    * @returns whether there were any and the transaction has ended.
-   * @throws TransactionNotFoundError when the transaction is not known.
+   * @throws TransactionNotFoundError when the transaction is not known; BranchNotFoundError when it has no such branch.
    */
-  forget(transactionId: string): boolean {
+  forget(transactionId: string, branchId?: string): boolean {
     const transaction = this.runtime.registry.find(transactionId);
     if (transaction === undefined) throw new TransactionNotFoundError(transactionId);
-    return this.runtime.executor.forget(transaction);
+    const branch =
+      branchId === undefined ? undefined : transaction.branches.find((one) => one.branchId === branchId);
+    if (branchId !== undefined && branch === undefined)
+      throw new BranchNotFoundError(transactionId, branchId);
+    return this.runtime.executor.forget(transaction, branch);
   }
 
   /**

@@ -137,8 +137,13 @@ export class SqliteDecisionLog implements DecisionLog {
   }
 
   /** A report that is being written is forgotten as well, since writes keep their order. */
-  forget(transactionId: string): Promise<void> {
-    return this.add({ kind: REMOVE_ALL, key: reportsOf(transactionId), body: NOTHING });
+  forget(transactionId: string, branchId?: string): Promise<void> {
+    const key = reportsOf(transactionId);
+    return this.add(
+      branchId === undefined
+        ? { kind: REMOVE_ALL, key, body: NOTHING }
+        : { kind: REMOVE, key: key + branchId, body: NOTHING },
+    );
   }
 
   /** Entries reuse their places in turn, so that only the latest are kept. */

@@ -184,7 +184,7 @@ describe('Completion', () => {
     async (kind, expected) => {
       const { run, clock, faulty, view, transactions } = pair(
         { commit: { heuristic: kind } },
-        { retainFinished: 2, retainFinishedMs: 1_000 },
+        { retainFinished: 2, retainFinishedMs: 1_000, retainRemarkableMs: 1_000 },
       );
       const outcome = await run();
 

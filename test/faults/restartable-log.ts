@@ -32,7 +32,8 @@ export class RestartableLog extends ScriptedLog {
     if (report !== undefined) this.reports.set(`${report.id}/${report.branchId}`, report);
   }
 
-  override forget(transactionId?: string): void {
-    for (const [key, { id }] of this.reports) if (id === transactionId) this.reports.delete(key);
+  override forget(transactionId?: string, forgotten?: string): void {
+    for (const [key, { id, branchId }] of this.reports)
+      if (id === transactionId && branchId === (forgotten ?? branchId)) this.reports.delete(key);
   }
 }

@@ -356,7 +356,7 @@ describe('Voting', () => {
       participants: { late },
       prepareTimeoutMs: 500,
       maxAttempts: 2,
-      retainFinished: 1,
+      retainFinished: 0,
     });
     const running = transactions.run({ branches: [branch('late', 'payload')] });
     await clock.advance(500);

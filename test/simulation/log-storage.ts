@@ -99,9 +99,10 @@ export class LogStorage {
   }
 
   /** @throws StaleClaimError when another coordinator has claimed the log. */
-  forget(id: string, epoch: number): void {
+  forget(id: string, epoch: number, branchId?: string): void {
     this.check(epoch);
-    this.reports.delete(id);
+    if (branchId === undefined) this.reports.delete(id);
+    else this.reports.get(id)?.delete(branchId);
   }
 
   /** @throws StaleClaimError when another coordinator has claimed the log. */

@@ -147,8 +147,8 @@ export class SimulatedLog implements DecisionLog {
     return this.note(() => this.storage.report(report, this.epoch));
   }
 
-  forget(transactionId: string): void | Promise<void> {
-    return this.note(() => this.storage.forget(transactionId, this.epoch));
+  forget(transactionId: string, branchId?: string): void | Promise<void> {
+    return this.note(() => this.storage.forget(transactionId, this.epoch, branchId));
   }
 
   /** No operator acts in a simulated world. */

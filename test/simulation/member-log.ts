@@ -133,8 +133,8 @@ export class MemberLog implements SharedDecisionLog {
     return this.note([], () => this.storage.report(report));
   }
 
-  forget(transactionId: string): Promise<void> {
-    return this.note([], () => this.storage.forget(transactionId));
+  forget(transactionId: string, branchId?: string): Promise<void> {
+    return this.note([], () => this.storage.forget(transactionId, branchId));
   }
 
   audit(entry: AuditEntry): Promise<void> {

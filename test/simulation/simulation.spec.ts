@@ -25,7 +25,7 @@ function takesAnErrorForAbsence(log: DecisionLog): DecisionLog {
     progress: (decision) => log.progress(decision),
     end: (id) => log.end(id),
     report: (report) => log.report(report),
-    forget: (id) => log.forget(id),
+    forget: (id, branchId) => log.forget(id, branchId),
     audit: (entry) => log.audit(entry),
     check: () => log.check(),
     close: () => log.close(),

@@ -112,12 +112,7 @@ export class CoordinatorRuntime {
     this.timeLimits = new TimeLimits(clock);
     this.earlierAudits = claim.audits;
     this.isRecovering = claim.decisions.length > 0;
-    this.registry = new TransactionRegistry(
-      this.ids,
-      options.maxInFlight,
-      options.retainFinished,
-      options.retainFinishedMs,
-    );
+    this.registry = new TransactionRegistry(this.ids, options);
     this.observers = new Observers(clock, observer, parts.tracing ?? NO_TRACING, (work) =>
       this.ambient.leave(work),
     );

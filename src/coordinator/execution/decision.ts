@@ -356,6 +356,13 @@ export class UnforcedRecords {
     this.note(transaction, () => this.logOf(transaction).forget(transaction.id), transaction.id);
   }
 
+  /** An operator has dealt with one report of a transaction, and others are left. */
+  reportForgotten({ transaction, branchId }: BranchRecord): void {
+    const about = `${transaction.id}/${branchId}`;
+    this.unwritten.delete(about);
+    this.note(transaction, () => this.logOf(transaction).forget(transaction.id, branchId), about);
+  }
+
   /** Whether records wait to be written again. */
   get hasUnwritten(): boolean {
     return this.unwritten.size > 0;

@@ -105,6 +105,17 @@ export class Endings {
     this.settled(transaction);
   }
 
+  /** An operator has dealt with one of its heuristic reports, and others are left. */
+  reportForgotten(branch: BranchRecord): void {
+    const { transaction } = branch;
+    const { records } = this.parts;
+    // The report has told the log that the branch has ended.
+    if (isRecorded(transaction)) records.progressed(transaction);
+    // Else the reports are the only trace of a commit, and the log keeps them all until the last one is forgotten.
+    else if (!isAbort(transaction.state)) return;
+    records.reportForgotten(branch);
+  }
+
   /** Nothing may keep the transaction any more. */
   settled(transaction: TransactionRecord): void {
     if (!transaction.isSettled) return;

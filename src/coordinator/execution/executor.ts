@@ -13,6 +13,7 @@ import {
   CAUSE_ROLLED_BACK,
   COMMITTING,
   LOG_DECIDES,
+  NO_BRANCHES,
   PREPARING,
   READY,
   type StateNumber,
@@ -24,8 +25,10 @@ import {
   confirmed,
   deadlinePassed,
   forgetHeuristics,
+  heuristicBranches,
   isUndecided,
   markRollbackOnly,
+  only,
   recordAbsent,
   recorded,
   requestCommit,
@@ -234,13 +237,17 @@ export class Executor implements TransactionExecutor {
   /**
    * An operator has dealt with the heuristic reports of a transaction.
    *
+   * @param branch whose report. @default the branches of all reports
    * @returns whether there were any and the transaction has ended. Before its end, the caller has yet to
    * learn of them.
    */
-  forget(transaction: TransactionRecord): boolean {
-    if (!transaction.hasHeuristics || transaction.endedAt === 0) return false;
-    forgetHeuristics(transaction);
-    this.endings.forgotten(transaction);
+  forget(transaction: TransactionRecord, branch?: BranchRecord): boolean {
+    const open = heuristicBranches(transaction);
+    const forgotten = branch === undefined ? open : open & only(branch.index);
+    if (forgotten === NO_BRANCHES || transaction.endedAt === 0) return false;
+    forgetHeuristics(transaction, forgotten);
+    if (transaction.hasHeuristics) this.endings.reportForgotten(branch!);
+    else this.endings.forgotten(transaction);
     return true;
   }
 

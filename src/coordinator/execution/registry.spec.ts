@@ -1,5 +1,13 @@
 import { describe, expect, it } from 'vitest';
-import { ABORTED, COMMITTED, COMMITTING, TransactionIds } from '../protocol/index.js';
+import {
+  ABORTED,
+  CAUSE_REFUSED,
+  CAUSE_TIMED_OUT,
+  COMMITTED,
+  COMMITTING,
+  TOLD_PENDING,
+  TransactionIds,
+} from '../protocol/index.js';
 import { ManualClock, createTestCoordinator } from '../testing/index.js';
 import { TransactionRecord } from './records.js';
 import { TransactionRegistry } from './registry.js';
@@ -10,7 +18,8 @@ const RING = 64;
 
 function setUp({ retainFinished = 4, retainFinishedMs = 1_000 } = {}) {
   const ids = new TransactionIds('test', LOG_ID, 1);
-  const registry = new TransactionRegistry(ids, 8, retainFinished, retainFinishedMs);
+  const limits = { maxInFlight: 8, retainFinished, retainFinishedMs, retainRemarkableMs: 3_600_000 };
+  const registry = new TransactionRegistry(ids, limits);
   const clock = new ManualClock();
   const { executor } = createTestCoordinator({ clock }).runtime;
   const add = (): TransactionRecord => {
@@ -70,6 +79,60 @@ describe('TransactionRegistry', () => {
     expect([first, second].map(isFound)).toEqual([false, true]);
     registry.expire(1_000_000);
     expect([active, first, second].map(isFound)).toEqual([true, false, false]);
+  });
+
+  it('keeps those that are worth a look apart, so that the many others push none of them out', () => {
+    const { registry, add, end, isFound } = setUp();
+    const worth: readonly ((record: TransactionRecord) => void)[] = [
+      (record) => Object.assign(record, { state: ABORTED, cause: CAUSE_TIMED_OUT }),
+      (record) => void (record.told = TOLD_PENDING),
+      (record) => void (record.needExtras().isTouched = true),
+    ];
+    const looked = worth.map((mark) => {
+      const record = add();
+      mark(record);
+      end(record);
+      return record;
+    });
+    const slow = add();
+    end(slow, slow.startedAt + 2_001);
+    const refused = add();
+    Object.assign(refused, { state: ABORTED, cause: CAUSE_REFUSED });
+    end(refused);
+    for (let others = 0; others < 3 * RING; others++) end(add());
+
+    expect([...looked, slow].map(isFound)).toEqual([true, true, true, true]);
+    expect(isFound(refused)).toBe(false);
+    registry.expire(3_600_999);
+    expect(isFound(looked[0]!)).toBe(true);
+    registry.expire(3_601_000);
+    expect([...looked, slow].map(isFound)).toEqual([false, false, false, true]);
+  });
+
+  it('keeps those of an earlier run no longer than any other: another member may know more of them', () => {
+    const { ids, registry, add, end, isFound } = setUp();
+    const marked = (): TransactionRecord => Object.assign(add(), { told: TOLD_PENDING });
+    const [former, late] = [marked(), marked()];
+    end(former);
+    ids.startAgain(2);
+    end(late);
+    const own = marked();
+    end(own);
+
+    registry.expire(1_999);
+    expect([former, late, own].map(isFound)).toEqual([true, true, true]);
+    registry.expire(2_000);
+    expect([former, late, own].map(isFound)).toEqual([false, false, true]);
+  });
+
+  it('keeps as many of them as of the others', () => {
+    const { add, end, isFound } = setUp();
+    const records = Array.from({ length: 6 }, add);
+    for (const record of records) {
+      record.told = TOLD_PENDING;
+      end(record);
+    }
+    expect(records.map(isFound)).toEqual([false, false, true, true, true, true]);
   });
 
   it('keeps no finished transaction when the limit is 0', () => {

@@ -1,9 +1,17 @@
 import type { RegisteredParticipant } from '../participant/registered-participant.js';
 import {
+  CAUSE_EXPIRED,
+  CAUSE_FAILED,
+  CAUSE_NOT_RECORDED,
+  CAUSE_PRESUMED,
+  CAUSE_TIMED_OUT,
   NO_BRANCHES,
+  TOLD_HEURISTIC,
+  TOLD_PENDING,
   type TransactionIds,
   heuristicBranches,
   includes,
+  isAbort,
   isCommit,
 } from '../protocol/index.js';
 import type { TransactionRecord } from './records.js';
@@ -18,12 +26,37 @@ export interface Unresolved {
 
 const NOTHING_UNRESOLVED: Unresolved = { stalled: 0, reports: 0 };
 
+/** The limits of a registry, as the options of the coordinator have them. */
+type RegistryLimits = Readonly<
+  Record<'maxInFlight' | 'retainFinished' | 'retainFinishedMs' | 'retainRemarkableMs', number>
+>;
+
+/** One that has taken longer is worth a look, in milliseconds. */
+const SLOW_MS = 2_000;
+/** The causes of aborts that a caller cannot have wanted. */
+const FAILURES: ReadonlySet<number> = new Set([
+  CAUSE_FAILED,
+  CAUSE_TIMED_OUT,
+  CAUSE_NOT_RECORDED,
+  CAUSE_PRESUMED,
+  CAUSE_EXPIRED,
+]);
+
+/** Whether an operator may look for it when it is over: it has failed, was slow or pending, or an operator has acted on it. */
+function isRemarkable({ told, state, cause, startedAt, endedAt, extras }: TransactionRecord): boolean {
+  if (told === TOLD_PENDING || told === TOLD_HEURISTIC || endedAt - startedAt > SLOW_MS) return true;
+  return (isAbort(state) && FAILURES.has(cause)) || extras?.isTouched === true;
+}
+
 /**
  * Every transaction in flight, and the finished ones that are still kept. The number of a transaction is its
  * place in a ring, so that starting, finding and ending one is an array access. A transaction that outlives a
  * whole turn of the ring moves to a map.
  */
 export class TransactionRegistry {
+  private readonly retainFinished: number;
+  private readonly retainFinishedMs: number;
+  private readonly retainRemarkableMs: number;
   private readonly ring: (TransactionRecord | undefined)[];
   private readonly mask: number;
   private readonly elders = new Map<number, TransactionRecord>();
@@ -37,6 +70,8 @@ export class TransactionRegistry {
   private readonly owners: Float64Array;
   /** The numbers of finished transactions in the order in which they ended, as a second ring; 0 where there is none. */
   private readonly finished: Float64Array;
+  /** The numbers of finished ones that are worth a look, in the order in which they ended: the many that are not push none of them out. */
+  private readonly remarkable = new Set<number>();
   /** The place of the oldest one, and of the next one. */
   private oldestFinished = 0;
   private nextFinished = 0;
@@ -52,10 +87,11 @@ export class TransactionRegistry {
 
   constructor(
     private readonly ids: TransactionIds,
-    maxInFlight: number,
-    private readonly retainFinished: number,
-    private readonly retainFinishedMs: number,
+    { maxInFlight, retainFinished, retainFinishedMs, retainRemarkableMs }: RegistryLimits,
   ) {
+    this.retainFinished = retainFinished;
+    this.retainFinishedMs = retainFinishedMs;
+    this.retainRemarkableMs = retainRemarkableMs;
     const size = 2 ** Math.ceil(Math.log2(Math.max(64, maxInFlight + retainFinished)));
     this.mask = size - 1;
     this.ring = Array.from({ length: size });
@@ -173,7 +209,11 @@ export class TransactionRegistry {
     }
     if (wasUnsettled) this.unsettled.delete(transaction);
     // A transaction that a late answer opened again may already have its place among the finished ones.
-    if (first || (wasUnsettled && !this.finished.includes(transaction.sequence))) this.keep(transaction);
+    if (first || (wasUnsettled && !this.isKept(transaction.sequence))) this.keep(transaction);
+  }
+
+  private isKept(sequence: number): boolean {
+    return this.remarkable.has(sequence) || this.finished.includes(sequence);
   }
 
   /** The transaction stalled: it gives its place in flight to another and is watched until it is settled. */
@@ -214,6 +254,7 @@ export class TransactionRegistry {
 
   /** Drops the finished transactions whose time is up. */
   expire(now: number): void {
+    this.expireRemarkable(now);
     for (;;) {
       const sequence = this.finished[this.oldestFinished];
       if (sequence === undefined || sequence === 0) return;
@@ -260,11 +301,47 @@ export class TransactionRegistry {
     return inRing ?? this.elders.get(sequence);
   }
 
-  private keep({ sequence }: TransactionRecord): void {
+  private expireRemarkable(now: number): void {
+    if (this.ids.formerRuns > 0) this.mixFormer();
+    for (const sequence of this.remarkable) {
+      const oldest = this.get(sequence);
+      if (oldest !== undefined && oldest.endedAt + this.retainRemarkableMs > now) return;
+      this.dropRemarkable(sequence);
+    }
+  }
+
+  /** Another member may have taken over the run in which they were begun: they are kept no longer than any other. */
+  private mixFormer(): void {
+    for (const sequence of this.remarkable) {
+      const transaction = this.get(sequence);
+      if (transaction !== undefined && this.ids.isCurrent(transaction.id)) return;
+      this.remarkable.delete(sequence);
+      this.keepFinished(sequence);
+    }
+  }
+
+  private dropRemarkable(sequence: number): void {
+    this.remarkable.delete(sequence);
+    this.dropFinished(sequence);
+  }
+
+  private keep(transaction: TransactionRecord): void {
+    const { sequence } = transaction;
     if (this.retainFinished === 0) {
       this.drop(sequence);
       return;
     }
+    // Of another run the log may soon know more than this process.
+    if (isRemarkable(transaction) && this.ids.isCurrent(transaction.id)) {
+      const [oldest] = this.remarkable;
+      if (this.remarkable.size === this.retainFinished) this.dropRemarkable(oldest!);
+      this.remarkable.add(sequence);
+      return;
+    }
+    this.keepFinished(sequence);
+  }
+
+  private keepFinished(sequence: number): void {
     // Where the next one has its place there is the oldest one, or none.
     if (this.finished[this.nextFinished] !== 0) this.dropOldestFinished();
     this.finished[this.nextFinished] = sequence;
@@ -280,6 +357,10 @@ export class TransactionRegistry {
     const sequence = this.finished[place]!;
     this.finished[place] = 0;
     this.oldestFinished = this.placeAfter(place);
+    this.dropFinished(sequence);
+  }
+
+  private dropFinished(sequence: number): void {
     // A late answer may have moved it back to the unsettled ones.
     if (this.unsettled.size > 0) {
       const oldest = this.get(sequence);

@@ -78,6 +78,8 @@ export class TransactionExtras<T, B> {
   confirmedAt: number | undefined = undefined;
   /** Branches whose completion is unconfirmed: they may still be prepared. */
   unconfirmed: BranchSet = NO_BRANCHES;
+  /** Whether an operator has acted on it. */
+  isTouched = false;
   /** Whether its reports are forgotten, and the log must be told once no completion is unconfirmed. */
   owesForget = false;
   /** The log that holds its record, if it is not the log of this coordinator. */

@@ -222,8 +222,12 @@ export interface DecisionLog {
    */
   report(report: HeuristicRecord): void | Promise<void>;
 
-  /** Drops the reports of a transaction. */
-  forget(transactionId: string): void | Promise<void>;
+  /**
+   * Drops reports of a transaction.
+   *
+   * @param branchId of the only branch whose report is dropped. @default all branches
+   */
+  forget(transactionId: string, branchId?: string): void | Promise<void>;
 
   /**
    * Keeps an audit entry. The latest 1,000 are kept.

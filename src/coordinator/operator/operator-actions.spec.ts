@@ -156,6 +156,35 @@ describe('An operator', () => {
     ]);
   });
 
+  it('forgets the report of one branch, and leaves those of the others, also in the log', async () => {
+    const lying = new ScriptedParticipant({ commit: { heuristic: 'rollback' } });
+    const other = new ScriptedParticipant({ commit: { heuristic: 'mixed' } });
+    const { transactions, actions, log } = setUp({ participants: { lying, other } });
+    const forgotten: unknown[] = [];
+    Object.assign(log, { forget: (...of: unknown[]) => forgotten.push(of) });
+    const { transactionId: id } = await transactions.run({
+      branches: [branch('lying', 1), branch('other', 1)],
+    });
+    await settled();
+    await expect(actions.forgetReport(id, 'nobody', ALICE)).rejects.toMatchObject({
+      code: 'DTC_BRANCH_NOT_FOUND',
+    });
+
+    await actions.forgetReport(id, 'other', ALICE);
+    expect(transactions.find(id)).toMatchObject({ heuristic: 'mixed' });
+    expect(forgotten).toEqual([[id, 'other']]);
+    await expect(actions.forgetReport(id, 'other', ALICE)).rejects.toThrow(/holds no heuristic report/);
+
+    await actions.forgetReport(id, 'lying', ALICE);
+    expect(transactions.find(id)).toMatchObject({ heuristic: null });
+    // With the last one all are forgotten, as with the order for the transaction.
+    expect(forgotten).toEqual([[id, 'other'], [id]]);
+    expect(log.entries).toMatchObject([
+      { action: 'forget', target: `${id}/other`, ...ALICE },
+      { action: 'forget', target: `${id}/lying`, ...ALICE },
+    ]);
+  });
+
   it('resolves only stalled branches', async () => {
     const { actions, id } = await stalled();
     await expect(actions.resolve(id, 'sound', 'rollback', ALICE)).rejects.toThrow(/has not stalled/);

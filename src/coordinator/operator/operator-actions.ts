@@ -144,6 +144,23 @@ export class OperatorActions {
   }
 
   /**
+   * Drops the heuristic report of one branch, because an operator has dealt with it. Those of other branches stay. As long as they
+   * do, a restart may bring it back where the reports are the only trace of the commit in the log.
+   *
+   * @throws TransactionNotFoundError, BranchNotFoundError; ActionRefusedError when the branch has none or its transaction has not
+   * ended; LogUnavailableError.
+   */
+  async forgetReport(transactionId: string, branchId: string, order: OperatorOrder): Promise<void> {
+    await this.takeUpReports(transactionId);
+    const branch = this.branchOf(transactionId, branchId);
+    const refusal = (): string | undefined => reasonAgainst.forgetReport(branch);
+    const target = `${transactionId}/${branchId}`;
+    await this.order({ action: 'forget', target, subject: branch, refusal }, order, () => {
+      this.transactions.forget(transactionId, branchId);
+    });
+  }
+
+  /**
    * Reads from the shared log the reports of a transaction that this member does not know. A branch that is found late, after
    * its epoch was settled, is reported by the member that has found it. When that member is gone, only the log has the report.
    *
@@ -300,6 +317,7 @@ export class OperatorActions {
     const before = action.refusal?.();
     if (before !== undefined) this.refuse(entry, before, action.subject);
     await this.auditTrail.write(entry);
+    if (action.subject !== undefined) transactionIn(action.subject).needExtras().isTouched = true;
     const after = (await action.refusalOfLog?.()) ?? action.refusal?.();
     if (after !== undefined) {
       await this.auditTrail.write({ ...entry, detail: `refused: ${after}` });
@@ -348,6 +366,10 @@ export class OperatorActions {
     if (found === undefined) throw new BranchNotFoundError(transactionId, branchId);
     return found;
   }
+}
+
+function transactionIn(subject: TransactionRecord | BranchRecord): TransactionRecord {
+  return 'transaction' in subject ? subject.transaction : subject;
 }
 
 /** The fields of every line about a transaction or a branch. */

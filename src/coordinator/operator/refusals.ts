@@ -5,6 +5,7 @@ import {
   READY,
   awaitsRecord,
   hasLastResource,
+  heuristicBranches,
   includes,
   isAbort,
   isCommit,
@@ -58,6 +59,13 @@ export const reasonAgainst = {
 
   forget({ id, hasHeuristics, endedAt }: TransactionRecord): string | undefined {
     if (!hasHeuristics) return `${id} holds no heuristic report.`;
+    return endedAt === 0 ? `${id} has not ended: its reports can be forgotten after its end.` : undefined;
+  },
+
+  forgetReport({ transaction, branchId, index }: BranchRecord): string | undefined {
+    const { id, endedAt } = transaction;
+    if (!includes(heuristicBranches(transaction), index))
+      return `Branch "${branchId}" of ${id} holds no heuristic report.`;
     return endedAt === 0 ? `${id} has not ended: its reports can be forgotten after its end.` : undefined;
   },
 

@@ -138,4 +138,13 @@ describe('a heuristic report', () => {
     expect(transaction).toMatchObject({ state: COMMITTED, against: 0, mixed: 0, hazard: 0 });
     effects.take();
   });
+
+  it('of one branch is forgotten, and those of the others are kept', () => {
+    const transaction = committed(['rollback', 'mixed', 'hazard']);
+    forgetHeuristics(transaction, 0b010);
+    expect(transaction).toMatchObject({ against: 0b001, mixed: 0, hazard: 0b100 });
+    forgetHeuristics(transaction, 0b101);
+    expect(transaction).toMatchObject({ against: 0, mixed: 0, hazard: 0 });
+    effects.take();
+  });
 });

@@ -42,9 +42,16 @@ export function heuristicBranches({ against, mixed, hazard }: ProtocolTransactio
   return against | mixed | hazard;
 }
 
-/** Removes every heuristic report, after an operator has dealt with it. */
-export function forgetHeuristics(transaction: ProtocolTransaction): void {
-  transaction.against = NO_BRANCHES;
-  transaction.mixed = NO_BRANCHES;
-  transaction.hazard = NO_BRANCHES;
+/**
+ * Removes heuristic reports, after an operator has dealt with them.
+ *
+ * @param branches whose reports. @default all
+ */
+export function forgetHeuristics(
+  transaction: ProtocolTransaction,
+  branches: BranchSet = heuristicBranches(transaction),
+): void {
+  transaction.against &= ~branches;
+  transaction.mixed &= ~branches;
+  transaction.hazard &= ~branches;
 }

@@ -200,6 +200,16 @@ const DURABLE_CHECKS: Readonly<Record<string, Check>> = {
     await withLog(create, (log) => log.forget(reports[0]!.id));
     assert.deepEqual([...(await claimOf(create)).reports], [reports[2]]);
   },
+  'the report of one branch is forgotten, and those of the others are not': async (create) => {
+    const reports = await withLog(create, async (log, claim) => {
+      const [id, other] = [idIn(claim, 1), idIn(claim, 10)];
+      const all = [reportOf(id, 'stock'), reportOf(id, 'payment'), reportOf(other, 'payment')];
+      for (const report of all) await log.report(report);
+      return all;
+    });
+    await withLog(create, (log) => log.forget(reports[1]!.id, reports[1]!.branchId));
+    assert.deepEqual(sorted((await claimOf(create)).reports), sorted([reports[0]!, reports[2]!]));
+  },
   'audit entries exist after every start, the latest of very many, in order': async (create) => {
     const entries = Array.from({ length: AUDIT_KEPT + 3 }, (_, index) => auditOf(index + 1));
     await withLog(create, async (log) => {

@@ -168,11 +168,11 @@ export class SharedMemoryLog implements SharedDecisionLog {
     });
   }
 
-  forget(transactionId: string): Promise<void> {
+  forget(transactionId: string, forgotten?: string): Promise<void> {
     return this.write(() => {
       if (!this.mayForget(transactionId)) return;
-      for (const [key, { id }] of this.opened.reports)
-        if (id === transactionId) this.opened.reports.delete(key);
+      for (const [key, { id, branchId }] of this.opened.reports)
+        if (id === transactionId && branchId === (forgotten ?? branchId)) this.opened.reports.delete(key);
     });
   }
 

@@ -191,8 +191,9 @@ export class PostgresDecisionLog implements SharedDecisionLog {
     return this.writer.add({ kind: 'report', place: this.placeOf(id), branch, record: encodeReport(report) });
   }
 
-  forget(transactionId: string): Promise<void> {
-    return this.writer.add({ kind: 'forget', place: this.placeOf(transactionId) });
+  forget(transactionId: string, branchId?: string): Promise<void> {
+    const place = this.placeOf(transactionId);
+    return this.writer.add({ kind: 'forget', place, branch: branchId ?? null });
   }
 
   audit(entry: AuditEntry): Promise<void> {

@@ -15,7 +15,8 @@ export type OtherWrite =
   | { readonly kind: 'progress' | 'replaced'; readonly place: Place; readonly record: Buffer }
   | { readonly kind: 'refused'; readonly place: Place }
   | { readonly kind: 'report'; readonly place: Place; readonly branch: string; readonly record: Buffer }
-  | { readonly kind: 'forget'; readonly place: Place }
+  /** `branch`: of the only report that is forgotten; null for all. */
+  | { readonly kind: 'forget'; readonly place: Place; readonly branch: string | null }
   | { readonly kind: 'audit'; readonly records: readonly Buffer[] }
   | { readonly kind: 'check' };
 
@@ -155,9 +156,10 @@ export class WriteStatements {
         return [
           `, effect AS (DELETE FROM ${schema}.reports AS reports USING me
             WHERE reports.log = $1 AND reports.epoch = $4 AND reports.sequence = $5
+              AND ($6::text IS NULL OR reports.branch = $6)
               AND (${this.isOwned('reports')} OR EXISTS (SELECT FROM ${schema}.epochs AS past
                 WHERE past.log = $1 AND past.epoch = $4 AND past.settled)))`,
-          [write.place.epoch, write.place.sequence],
+          [write.place.epoch, write.place.sequence, write.branch],
         ];
       case 'audit':
         return [

@@ -80,8 +80,8 @@ export class CrashingLog implements DecisionLog {
     await this.points.around('log.report', report.id, () => this.log.report(report));
   }
 
-  async forget(transactionId: string): Promise<void> {
-    await this.points.around('log.forget', transactionId, () => this.log.forget(transactionId));
+  async forget(transactionId: string, branchId?: string): Promise<void> {
+    await this.points.around('log.forget', transactionId, () => this.log.forget(transactionId, branchId));
   }
 
   async audit(entry: AuditEntry): Promise<void> {
