@@ -232,7 +232,7 @@ export {
   branchKey,
   refuse,
 } from './participant/participant.js';
-export type { RemoteContact } from './participant/remote-contact.js';
+export type { RemoteContact, RemoteHost } from './participant/remote-contact.js';
 export type { Attributes } from './participant/attributes.js';
 export { type CallerNote, type OriginFields, requestIdFrom } from './participant/caller-note.js';
 export type {

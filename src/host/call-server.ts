@@ -2,6 +2,7 @@ import { failureOf } from '../coordinator/gate/failure.js';
 import { describeAnswer } from '../coordinator/gate/texts.js';
 import { GuardRunError, type ReplicaGuardStore, voteIn } from '../coordinator/guard/index.js';
 import type { CoordinatorRun } from '../coordinator/participant/participant.js';
+import { VERSION } from '../coordinator/version.js';
 import {
   type BranchCall,
   type CallAnswer,
@@ -158,7 +159,7 @@ export class CallServer {
 
   /** It never rejects. */
   private async make(
-    { participant, run }: Addressee,
+    { participant, run, places }: Addressee,
     call: WireCall,
     atWork: CallAtWork,
   ): Promise<CallAnswer> {
@@ -187,6 +188,12 @@ export class CallServer {
             participant: participant.name,
             onePhase: true,
             durable: participant.durable,
+            host: {
+              version: VERSION,
+              // Without this call.
+              atWork: places.taken - 1,
+              ...this.parts.measurements.callsTo(participant.name),
+            },
           };
       }
     } catch (error) {

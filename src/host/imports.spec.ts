@@ -22,6 +22,7 @@ describe('The entry of participant hosts', () => {
       'coordinator/describe-issues.ts',
       'coordinator/end-all.ts',
       'coordinator/errors.ts',
+      'coordinator/version.ts',
       'coordinator/within.ts',
     ]);
   });

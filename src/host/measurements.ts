@@ -70,6 +70,17 @@ export class HostMeasurements {
     }
   }
 
+  /** @returns the calls to one participant since the start, and how many of them were answered with an error. */
+  callsTo(participant: string): { readonly calls: number; readonly errors: number } {
+    const found = { calls: 0, errors: 0 };
+    for (const { shown } of this.counts.values()) {
+      if (shown.participant !== participant) continue;
+      found.calls += shown.calls;
+      if (shown.answer === 'error') found.errors += shown.calls;
+    }
+    return found;
+  }
+
   /** @returns the counts since the start. There are as many as kinds of calls and answers. */
   list(): HostCount[] {
     return Array.from(this.counts.values(), ({ shown }) => ({ ...shown }));

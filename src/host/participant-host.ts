@@ -19,6 +19,7 @@ import {
 } from '../coordinator/guard/index.js';
 import { checkMethods } from '../coordinator/participant/participant-methods.js';
 import { ParticipantAccessor } from '../coordinator/participant/participant.accessor.js';
+import { VERSION } from '../coordinator/version.js';
 import { within } from '../coordinator/within.js';
 import { type IncomingMessage, MAX_LISTED, type WireAnswer } from '../remote/wire/index.js';
 import { CallServer } from './call-server.js';
@@ -41,6 +42,8 @@ export const HOST_OPTIONS = Symbol('HOST_OPTIONS');
 export interface ParticipantHostView {
   /** `stopping` while it finishes its calls and refuses new ones. */
   readonly status: 'serving' | 'stopping';
+  /** The version of this package. Coordinators are told it as well. */
+  readonly version: string;
   readonly participants: readonly string[];
   /** The calls at work. */
   readonly atWork: number;
@@ -200,6 +203,7 @@ export class ParticipantHost
   view(): ParticipantHostView {
     return {
       status: this.stopped !== undefined ? 'stopping' : 'serving',
+      version: VERSION,
       participants: [...this.participants.keys()],
       atWork: this.server.atWork,
       counts: this.measurements.list(),

@@ -58,6 +58,10 @@ const branchSchema = z
     lastError: z.string().nullable(),
     nextAttemptAt: moment.nullable(),
     heuristic: z.object({ kind: heuristicKind, reason: z.string() }).nullable(),
+    alarms: z
+      .array(z.string())
+      .exactOptional()
+      .describe('The ids of the alarms of GET /attention that count it.'),
   })
   .meta({ id: 'Branch' }) satisfies z.ZodType<BranchView>;
 
@@ -171,7 +175,22 @@ export const participantSchema = z
             failure: z
               .object({ at: moment, problem: z.string() })
               .nullable()
-              .describe('The latest call without an answer, and why; null: none since the start.'),
+              .describe(
+                'The latest call without an answer, or that was not sent, and why; null: none since the start.',
+              ),
+            host: z
+              .object({
+                at: moment,
+                version: z.string().nullable().describe('Of the process that has answered; null: unknown.'),
+                versions: z
+                  .array(z.string())
+                  .describe('Of all processes that have answered at this address in the last minutes.'),
+                atWork: counts.nullable().describe('Calls to the participant at work there.'),
+                calls: counts.nullable().describe('Calls that it has answered since its start.'),
+                errors: counts.nullable().describe('How many of them with an error.'),
+              })
+              .exactOptional()
+              .describe('What its host has said of itself; left out before it has been asked.'),
           })
           .nullable()
           .describe('What this member knows of the calls to it; null: nothing.'),
@@ -328,6 +347,7 @@ export const membersSchema = z
           condition: conditionSchema
             .nullable()
             .describe('What the member says of itself; null when it was not asked or has not answered.'),
+          version: z.string().nullable().describe('Of this package in its process; null as condition is.'),
           problem: z.string().nullable().describe('Why it has not answered.'),
         })
         .meta({ id: 'Member' }),

@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { idOf, runOf } from '../../test/support/identity.js';
 import { CallLane } from './call-lane.js';
+import { HostContact } from './host-contact.js';
 import type { WireRun } from './wire/index.js';
 
 const run: WireRun = { ...runOf() };
@@ -22,7 +23,8 @@ function laneTo(participant = 'stock'): CallLane {
       }),
     close: () => {},
   };
-  return new CallLane(participant, () => transport, { maxInFlight: 64, maxQueued: 64 }, 'completion');
+  const host = new HostContact(transport);
+  return new CallLane(participant, () => host, { maxInFlight: 64, maxQueued: 64 }, 'completion');
 }
 
 const commit = (lane: CallLane, sequence: number): Promise<unknown> =>

@@ -1,6 +1,7 @@
 import { messageOf as messageIn, shortened } from '../coordinator/gate/texts.js';
 import { ParticipantUnreachableError } from './errors.js';
-import type { CallKind, ParticipantTransport } from './transport.js';
+import type { HostContact } from './host-contact.js';
+import type { CallKind } from './transport.js';
 import {
   type CallAnswer,
   MAX_CALLS,
@@ -56,16 +57,12 @@ export class CallLane {
   private queue: Waiting[] = [];
   private inFlight = 0;
   private isFlushDue = false;
-  /** When the latest answer has come, on the clock of `performance`; undefined before the first. */
-  answeredAt: number | undefined = undefined;
-  /** The latest call that has got no answer, and why. */
-  failure: { readonly at: number; readonly problem: string } | undefined = undefined;
   /** The beginning of all messages of the latest run. */
   private latest: { readonly run: WireRun; readonly head: string } | undefined;
 
   constructor(
     private readonly participant: string,
-    private readonly transport: () => ParticipantTransport,
+    private readonly host: () => HostContact,
     private readonly limits: LaneLimits,
     private readonly kind: CallKind,
   ) {}
@@ -91,7 +88,7 @@ export class CallLane {
     const { maxInFlight, maxQueued } = this.limits;
     if (this.inFlight >= maxInFlight && this.queue.length >= maxQueued) {
       return Promise.reject(
-        this.unreachable(`${maxInFlight} calls to it wait for an answer, and ${maxQueued} for a place`),
+        this.notSent(`${maxInFlight} calls to it wait for an answer, and ${maxQueued} for a place`),
       );
     }
     const signal = this.inFlight + this.queue.length >= maxInFlight ? waits?.signal : undefined;
@@ -141,7 +138,7 @@ export class CallLane {
   private sentAs(waiting: Waiting, now: number): Sent | undefined {
     const timeLeftMs = Math.floor(waiting.deadline - now);
     if (waiting.signal?.aborted === true || timeLeftMs < 1) {
-      waiting.reject(this.unreachable('its time was over before the call was sent'));
+      waiting.reject(this.notSent('its time was over before the call was sent'));
       return undefined;
     }
     return { text: encodeCall(Object.assign(waiting.call, { timeLeftMs })), waiting };
@@ -157,18 +154,20 @@ export class CallLane {
     let last = 0;
     for (const { waiting } of calls) last = Math.max(last, waiting.deadline);
     const timeLeftMs = Math.ceil(last - now);
-    const receive = (value: unknown): void => this.receive(open, value);
+    // What comes later is of this host, also when the participant has moved by then.
+    const host = this.host();
+    const receive = (value: unknown): void => this.receive(host, open, value);
     let sent: Promise<void>;
     try {
       // A transport of the user may throw as well.
-      sent = Promise.resolve(this.transport().send(message, receive, timeLeftMs, this.kind));
+      sent = Promise.resolve(host.transport.send(message, receive, timeLeftMs, this.kind));
     } catch (error) {
-      this.end(open, error);
+      this.end(host, open, error);
       return;
     }
     sent.then(
-      () => this.end(open, undefined),
-      (error: unknown) => this.end(open, error),
+      () => this.end(host, open, undefined),
+      (error: unknown) => this.end(host, open, error),
     );
   }
 
@@ -178,12 +177,12 @@ export class CallLane {
   }
 
   /** Takes the first answer to a call that is still open. Everything else is no answer. */
-  private receive(open: (Waiting | undefined)[], value: unknown): void {
+  private receive(host: HostContact, open: (Waiting | undefined)[], value: unknown): void {
     const answer = readAnswer(value);
     const waiting = answer && open[answer.id];
     if (answer === undefined || waiting === undefined) return;
     open[answer.id] = undefined;
-    this.answeredAt = performance.now();
+    host.answered();
     this.free(1);
     if (answers(waiting.call.method, answer)) waiting.resolve(answer);
     else waiting.reject(this.unreachable(`it answered ${waiting.call.method} with "${answer.kind}"`));
@@ -194,19 +193,25 @@ export class CallLane {
    *
    * @param error why; undefined when the transport has ended well.
    */
-  private end(open: (Waiting | undefined)[], error: unknown): void {
+  private end(host: HostContact, open: (Waiting | undefined)[], error: unknown): void {
     const missing = open.filter((waiting) => waiting !== undefined);
     if (missing.length === 0) return;
     open.fill(undefined);
     this.free(missing.length);
     const problem = error === undefined ? 'its answer is missing' : textOf(error);
-    this.failure = { at: performance.now(), problem: shortened(problem, MAX_PROBLEM) };
+    host.failed(shortened(problem, MAX_PROBLEM));
     for (const waiting of missing) waiting.reject(this.unreachable(problem, error));
   }
 
   private free(places: number): void {
     this.inFlight -= places;
     if (this.queue.length > 0) this.flushSoon();
+  }
+
+  /** A call that leaves no trace at the host is as much of a problem there as one without an answer. */
+  private notSent(problem: string): ParticipantUnreachableError {
+    this.host().failed(problem);
+    return this.unreachable(problem);
   }
 
   private unreachable(problem: string, cause?: unknown): ParticipantUnreachableError {

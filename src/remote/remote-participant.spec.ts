@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { idOf, runOf } from '../../test/support/identity.js';
+import type { Branch } from '../coordinator/index.js';
 import { RemoteParticipant } from './remote-participant.js';
 import type { ParticipantTransport } from './transport.js';
 
@@ -97,6 +98,102 @@ describe('The question of a host about an earlier run', () => {
 
 describe('What is known of a host', () => {
   afterEach(() => void vi.useRealTimers());
+
+  /** Answers each call of a message as a host of this kind does. */
+  const hostAt = (address: string, host?: object): ParticipantTransport => ({
+    address,
+    send: async (message, receive) => {
+      const [{ method }] = (JSON.parse(message) as { calls: [{ method: string }] }).calls;
+      const said = { kind: 'capabilities', participant: 'stock', onePhase: true, durable: true, host };
+      if (method === 'capabilities') receive({ id: 0, ...said });
+      else receive({ id: 0, ...(method === 'recover' ? page([1], false) : { kind: 'done' }) });
+    },
+    close: () => {},
+  });
+
+  it('is its version and what it counts, asked for after the claim', async () => {
+    const said = { version: '1.2.0-rc.1', atWork: 2, calls: 40, errors: 3 };
+    const participant = new RemoteParticipant('stock', hostAt('http://stock', said), LIMITS);
+    expect(participant.remoteContact.host).toBeUndefined();
+    await participant.claim(runOf(), async () => true);
+    await participant.looked();
+    expect(participant.remoteContact.host).toMatchObject({ ...said, versions: ['1.2.0-rc.1'] });
+  });
+
+  it.each([
+    ['of an earlier version, which says nothing', undefined],
+    ['that says nonsense', { version: 'x'.repeat(51), calls: -1 }],
+    ['that says it in another way', 'v1'],
+  ])('is unknown for a host %s', async (_, said) => {
+    const transport = hostAt('http://stock', said as object | undefined);
+    const participant = new RemoteParticipant('stock', transport, LIMITS);
+    await participant.claim(runOf(), async () => true);
+    await participant.looked();
+    expect(participant.remoteContact.host).toMatchObject({
+      version: null,
+      versions: ['unknown'],
+      atWork: null,
+      calls: null,
+      errors: null,
+    });
+  });
+
+  it('names all versions that have answered at its address in the last minutes', async () => {
+    vi.useFakeTimers({ toFake: ['Date', 'performance'] });
+    const said = { version: '1.0.0' };
+    const participant = new RemoteParticipant('stock', hostAt('http://stock', said), LIMITS);
+    await participant.claim(runOf(), async () => true);
+    await participant.looked();
+    const versionsNow = async (version: string): Promise<readonly string[]> => {
+      said.version = version;
+      participant.lookSoon();
+      await participant.looked();
+      return participant.remoteContact.host!.versions;
+    };
+    vi.advanceTimersByTime(30_000);
+    expect(await versionsNow('1.1.0')).toEqual(['1.0.0', '1.1.0']);
+    vi.advanceTimersByTime(270_001);
+    expect(await versionsNow('1.1.0')).toEqual(['1.1.0']);
+  });
+
+  it('is that of its new host, once it has moved', async () => {
+    const participant = new RemoteParticipant('stock', hostAt('http://old', { version: '1.0.0' }), LIMITS);
+    await participant.claim(runOf(), async () => true);
+    await participant.looked();
+    const open = Promise.withResolvers<void>();
+    const deaf = { ...hostAt('http://old'), send: () => open.promise };
+    participant.moveTo(deaf);
+    const lost = participant.recover(runOf());
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(participant.remoteContact).toMatchObject({ answeredAt: null, failure: null });
+    expect(participant.remoteContact.host).toBeUndefined();
+
+    participant.moveTo(hostAt('http://new', { version: '2.0.0' }));
+    open.reject(new Error('the old host is gone'));
+    await expect(lost).rejects.toThrow('the old host is gone');
+    await participant.looked();
+    expect(participant.remoteContact).toMatchObject({
+      answeredAt: expect.any(String) as string,
+      failure: null,
+      host: { version: '2.0.0' },
+    });
+  });
+
+  it('has the calls that were never sent', async () => {
+    const deaf = { ...hostAt('http://stock'), send: () => new Promise<never>(() => {}) };
+    const participant = new RemoteParticipant('stock', deaf, { ...LIMITS, maxInFlight: 1, maxQueued: 0 });
+    void participant.recover(runOf()).catch(() => {});
+    await new Promise((resolve) => process.nextTick(resolve));
+    await expect(participant.recover(runOf())).rejects.toThrow('wait for an answer');
+    expect(participant.remoteContact.failure!.problem).toMatch(/^1 calls to it wait for an answer/);
+
+    const other = new RemoteParticipant('stock', hostAt('http://stock'), LIMITS);
+    const branch = { transactionId: idOf('shop', 1, 1), branchId: 'b', payload: 1, attempt: 1, run: runOf() };
+    await expect(other.commit({ ...branch, deadline: Date.now() - 1 } as Branch)).rejects.toThrow(
+      'its time was over',
+    );
+    expect(other.remoteContact.failure!.problem).toBe('its time was over before the call was sent');
+  });
 
   it('is when it has answered last, and which call has got no answer and why', async () => {
     vi.useFakeTimers({ toFake: ['Date', 'performance'], now: Date.parse('2026-01-01T00:00:00.000Z') });

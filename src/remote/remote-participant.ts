@@ -14,6 +14,7 @@ import {
 import { activeTrace } from '../coordinator/observation/tracing/trace-context.js';
 import { CallLane, type CallToSend, type LaneLimits } from './call-lane.js';
 import { ParticipantUnreachableError, RemoteParticipantError } from './errors.js';
+import { HostContact, momentOf } from './host-contact.js';
 import type { CallKind, ParticipantTransport } from './transport.js';
 import { type CallAnswer, MAX_QUESTIONS, type WireRun, keyOfListed, sentPayload } from './wire/index.js';
 
@@ -47,12 +48,17 @@ export class RemoteParticipant implements TransactionParticipant {
   /** The run of the latest call, and what is sent of it. */
   private sent: { readonly run: CoordinatorRun; readonly wire: WireRun } | undefined;
 
+  /** What is known of the host at which it is reached now. */
+  private host: HostContact;
+  private looking: Promise<void> | undefined;
+
   constructor(
     readonly name: string,
-    private transport: ParticipantTransport,
+    transport: ParticipantTransport,
     private readonly limits: RemoteLimits,
   ) {
-    const lane = (kind: CallKind): CallLane => new CallLane(name, () => this.transport, limits, kind);
+    this.host = new HostContact(transport);
+    const lane = (kind: CallKind): CallLane => new CallLane(name, () => this.host, limits, kind);
     // A prepare that hangs leaves the completions their places.
     [this.work, this.completion, this.administration] = [
       lane('work'),
@@ -63,17 +69,16 @@ export class RemoteParticipant implements TransactionParticipant {
 
   /** Where it is reached now. The log keeps it with each branch. */
   get remoteAddress(): string {
-    return this.transport.address;
+    return this.host.transport.address;
   }
 
   get remoteContact(): RemoteContact {
-    const { lanes } = this;
-    const answered = lanes.flatMap(({ answeredAt }) => answeredAt ?? []);
-    const [failure] = lanes.flatMap((lane) => lane.failure ?? []).toSorted((one, other) => other.at - one.at);
+    const { answeredAt, failure, host } = this.host;
     return {
       ...this.load,
-      answeredAt: answered.length === 0 ? null : momentOf(Math.max(...answered)),
+      answeredAt: answeredAt === undefined ? null : momentOf(answeredAt),
       failure: failure === undefined ? null : { at: momentOf(failure.at), problem: failure.problem },
+      ...(host !== undefined && { host }),
     };
   }
 
@@ -90,11 +95,36 @@ export class RemoteParticipant implements TransactionParticipant {
     return [this.work, this.completion, this.administration];
   }
 
-  /** Calls go to another address from now on, also those of branches in doubt. */
+  /** Calls go to another address from now on, also those of branches in doubt. Of the host there nothing is known yet. */
   moveTo(transport: ParticipantTransport): ParticipantTransport {
-    const before = this.transport;
-    this.transport = transport;
+    const before = this.host.transport;
+    this.host = new HostContact(transport);
+    this.lookSoon();
     return before;
+  }
+
+  /** Asks the host what it is, for people: no call waits for it, and nothing depends on the answer. */
+  lookSoon(): void {
+    if (this.run === undefined) return;
+    this.looking ??= this.look(this.run).finally(() => {
+      this.looking = undefined;
+    });
+  }
+
+  /** @returns a promise that resolves when the host is not being asked what it is. */
+  async looked(): Promise<void> {
+    await this.looking;
+  }
+
+  private async look(run: CoordinatorRun): Promise<void> {
+    for (;;) {
+      const { host } = this;
+      // Why it has not answered is in its contact.
+      const answer = await this.administer(run, { method: 'capabilities' }).catch(() => undefined);
+      if (host !== this.host) continue;
+      if (answer?.kind === 'capabilities') host.heard(answer);
+      return;
+    }
   }
 
   /** @throws InvalidRequestError with the path of the field that cannot be sent. */
@@ -135,7 +165,10 @@ export class RemoteParticipant implements TransactionParticipant {
     const known: { epoch: number; token: string; isOwn: boolean }[] = [];
     while (known.length <= MAX_QUESTIONS) {
       const answer = await this.administer(run, { method: 'claim', answers: [...known] });
-      if (answer.kind === 'done') return;
+      if (answer.kind === 'done') {
+        this.lookSoon();
+        return;
+      }
       if (answer.kind !== 'ask') throw this.failure(answer);
       for (const { epoch, token } of answer.questions) {
         known.push({ epoch, token, isOwn: await isOwnRun(epoch, token) });
@@ -243,11 +276,6 @@ export class RemoteParticipant implements TransactionParticipant {
         return new ParticipantUnreachableError(this.name, `it answered "${answer.kind}"`);
     }
   }
-}
-
-/** @param at on the clock of `performance`. @returns ISO 8601. */
-function momentOf(at: number): string {
-  return new Date(Date.now() - (performance.now() - at)).toISOString();
 }
 
 function wireRun({ name, logId, epoch, token, durable, isShared }: CoordinatorRun): WireRun {

@@ -80,6 +80,7 @@ export class RemoteParticipants implements OnModuleInit, OnApplicationShutdown {
     this.isClosed = true;
     for (const timer of this.timers) clearInterval(timer);
     await Promise.allSettled([this.changes, this.refreshing, this.forgetting]);
+    await Promise.all([...this.known.values()].map(({ participant }) => participant.looked()));
     await Promise.allSettled([...this.transports].map(async (transport) => transport.close()));
   }
 
@@ -310,6 +311,7 @@ export class RemoteParticipants implements OnModuleInit, OnApplicationShutdown {
 
   /** A mark that is lost is announced again with the next one. */
   private announceMarks(): void {
+    for (const { participant } of this.known.values()) participant.lookSoon();
     this.forgetting ??= Promise.allSettled(
       [...this.known.values()].map(({ participant }) => participant.announceMarks()),
     ).then(() => {

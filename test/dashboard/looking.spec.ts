@@ -119,6 +119,14 @@ describe.skipIf(!HAS_CHROMIUM)('the pages of the dashboard', () => {
               at: new Date(Date.now() - 90_000).toISOString(),
               problem: 'connect ECONNREFUSED 10.4.0.17:8443',
             },
+            host: {
+              at: new Date().toISOString(),
+              version: '1.0.0-rc.1',
+              versions: ['1.0.0-rc.1', 'unknown'],
+              atWork: 2,
+              calls: 1_240,
+              errors: 3,
+            },
           },
         },
       });
@@ -129,7 +137,7 @@ describe.skipIf(!HAS_CHROMIUM)('the pages of the dashboard', () => {
         (await remote.locator('tbody tr').allInnerTexts()).map((text) => text.replaceAll(/\s+/g, ' ')),
       ).toEqual([
         expect.stringMatching(
-          /payment .*https:\/\/payment-7c9f.* 4 .*11 .*\d s ago, at \d\d:.*1 min \d\d s ago, at .*ECONNREFUSED/,
+          /payment .*https:\/\/payment-7c9f.* several: 1\.0\.0-rc\.1, unknown 4 11 1,240 since its start, 3 with an error, 2 at work \d s ago, at \d\d:.*1 min \d\d s ago, at .*ECONNREFUSED/,
         ),
       ]);
       expect(await obstaclesIn(page)).toEqual([]);

@@ -120,7 +120,20 @@ describe('A participant that registers itself', () => {
         ? {
             status: 200,
             headers: { 'Content-Type': 'application/x-ndjson' },
-            body: '{"id":0,"kind":"branches","branches":[{"transactionId":"x","branchId":"stock"}],"more":false}\n',
+            // The question what the host is may be in the same message.
+            body: calls
+              .map(({ method }, id) => ({
+                id,
+                ...(method === 'recover'
+                  ? {
+                      kind: 'branches',
+                      branches: [{ transactionId: 'x', branchId: 'stock' }],
+                      more: false,
+                    }
+                  : { kind: 'error', reason: 'not now' }),
+              }))
+              .map((answer) => `${JSON.stringify(answer)}\n`)
+              .join(''),
           }
         : 'pass';
     await expect(remote.unregister('stock')).rejects.toThrow('holds branches in doubt');

@@ -3,6 +3,7 @@ import { type AddressInfo, Socket, createServer } from 'node:net';
 import { Logger } from '@nestjs/common';
 import { Transport } from '@nestjs/microservices';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { VERSION } from '../../src/coordinator/version.js';
 import { MemoryReplicaGuardStore } from '../../src/host/index.js';
 import { Books, ledgerOf } from '../remote/support/ledger.js';
 import { runOf } from '../support/identity.js';
@@ -61,7 +62,7 @@ describe('The connections of TCP', () => {
           .then(() => answers)
           .catch(() => answers),
       )
-      .toMatchObject([{ kind: 'capabilities', participant: 'stock' }]);
+      .toMatchObject([{ kind: 'capabilities', participant: 'stock', host: { version: VERSION } }]);
     await transport.close();
   });
 });

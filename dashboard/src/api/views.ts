@@ -11,6 +11,7 @@ export type {
   LockWait,
   OperatorAction,
   ParticipantView,
+  RemoteHost,
   TimelineEntry,
   TransactionState,
   TransactionSummary,

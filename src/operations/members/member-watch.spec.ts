@@ -6,13 +6,17 @@ import { MemberWatch } from './member-watch.js';
 const OTHER = { epoch: 8, member: 'other', address: 'http://other', self: false, state: 'alive' };
 const SELF = { ...OTHER, epoch: 7, member: 'own', self: true };
 const STALLED = alarmOf('DtcStalled', 'payment', { unit: 'transactions' });
-const OVERVIEW = { coordinator: { condition: { inFlight: 3 } }, alarms: [STALLED], alarmsTotal: 1 };
+const OVERVIEW = {
+  coordinator: { condition: { inFlight: 3 }, version: '1.1.0' },
+  alarms: [STALLED],
+  alarmsTotal: 1,
+};
 const NOTHING = { alarms: [], alarmsTotal: 0 };
 const TIMEOUT_MS = 2_000;
 
 function watchOf(answer: Asked<unknown>, obstacle?: string) {
   const ask = vi.fn<() => Promise<Asked<unknown>>>(async () => answer);
-  const own = { overview: () => ({ ...NOTHING, coordinator: { condition: {} } }) };
+  const own = { overview: () => ({ ...NOTHING, coordinator: { condition: {}, version: '1.0.0' } }) };
   const watch = new MemberWatch(
     own as never,
     { ask, obstacleTo: () => obstacle } as never,
@@ -58,6 +62,7 @@ describe('What the members say of themselves', () => {
     vi.advanceTimersByTime(5_000 + TIMEOUT_MS);
     expect(alarms()).toMatchObject([{ name: 'DtcStalled', members: ['other, epoch 8'] }]);
     expect(watch.latest().members[1]!.condition).toEqual({ inFlight: 3 });
+    expect(watch.latest().members.map(({ version }) => version)).toEqual(['1.0.0', '1.1.0']);
     vi.advanceTimersByTime(1);
     expect(alarms()).toEqual([]);
     expect(watch.latest().members[1]).toMatchObject({ condition: null, problem: null });

@@ -48,10 +48,10 @@ export class MemberWatch {
     const { heard } = this;
     const view = this.members.view();
     const members = view.members.map((member): MemberNow => {
-      if (member.self)
-        return { ...member, condition: this.own.overview().coordinator.condition, problem: null };
       const { overview, problem } = heard.get(member.epoch) ?? NOT_ASKED;
-      return { ...member, condition: overview?.coordinator.condition ?? null, problem };
+      const coordinator = member.self ? this.own.overview().coordinator : overview?.coordinator;
+      const { condition = null, version = null } = coordinator ?? {};
+      return { ...member, condition, version, problem: member.self ? null : problem };
     });
     return { ...view, members };
   }

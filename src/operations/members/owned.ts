@@ -69,6 +69,8 @@ export interface UnansweredMember extends OwnerView {
 export interface MemberNow extends MemberView {
   /** Null when it was not asked or has not answered. */
   readonly condition: CoordinatorCondition | null;
+  /** The version of this package in its process. Null as `condition` is. */
+  readonly version: string | null;
   /** Why it has not answered; null when it has. */
   readonly problem: string | null;
 }

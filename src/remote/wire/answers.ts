@@ -6,6 +6,8 @@ import { MAX_CALLS, MAX_LISTED, MAX_QUESTIONS } from './limits.js';
 import { plainAnswer } from './plain.js';
 
 const text = z.string().max(1_000);
+const count = z.number().int().min(0);
+const VERSION_TEXT = /^[\w.+-]{1,50}$/;
 /** The place of the call in its message, from 0. */
 const id = z
   .number()
@@ -87,6 +89,16 @@ const capabilitiesSchema = z.object({
   onePhase: z.boolean(),
   /** Whether its records outlive the host. */
   durable: z.boolean(),
+  /** What the process is. Hosts of earlier versions leave it out, and nothing depends on it. */
+  host: z
+    .object({
+      version: z.string().regex(VERSION_TEXT).optional(),
+      atWork: count.optional(),
+      calls: count.optional(),
+      errors: count.optional(),
+    })
+    .optional()
+    .catch(undefined),
 });
 
 const answerSchema = z.discriminatedUnion('kind', [

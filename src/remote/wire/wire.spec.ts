@@ -186,6 +186,14 @@ describe('An answer of a participant', () => {
     { id: 6, kind: 'ask', questions: [{ epoch: 6, token: 'sixth' }] },
     { id: 7, kind: 'branches', branches: [{ transactionId: 'a', branchId: 'b', payload: [1] }], more: false },
     { id: 8, kind: 'capabilities', participant: 'stock', onePhase: true, durable: true },
+    {
+      id: 9,
+      kind: 'capabilities',
+      participant: 'stock',
+      onePhase: true,
+      durable: true,
+      host: { version: '1.0.0-rc.1', atWork: 1, calls: 2, errors: 0 },
+    },
   ])('is read as it was written: %j', (answer) => {
     const line = encodeAnswer(answer);
     expect(line.endsWith('\n')).toBe(true);

@@ -116,6 +116,7 @@ export function threeMembers({ coordinator }: Scenario): ScriptedMember[] {
     presumable: true,
     draining: false,
     problem: null,
+    version: '1.0.0-rc.1',
   } as const;
   return [
     {
@@ -127,6 +128,7 @@ export function threeMembers({ coordinator }: Scenario): ScriptedMember[] {
       state: 'lost',
       leaseAgeMs: 9_000,
       condition: null,
+      version: null,
     },
     {
       ...common,

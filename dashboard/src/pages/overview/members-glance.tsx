@@ -60,6 +60,7 @@ function columnsOf({ members }: MembersNow): readonly Column<MemberNow>[] {
         </span>
       ),
     },
+    { head: 'Version', cell: ({ version }) => version ?? '–' },
     { head: 'Has adopted', cell: ({ epoch }) => adoptedBy(members, epoch) },
     { head: 'Lease age', isNumber: true, cell: ({ leaseAgeMs }) => formatAge(leaseAgeMs) },
     { head: 'In flight', isNumber: true, cell: ({ condition }) => countOf(condition?.inFlight) },

@@ -12,7 +12,11 @@ export function ParticipantsPage() {
       {overview === null && <p>Waiting for the coordinator…</p>}
       {overview?.participants.length === 0 && <p class="empty">No participant is registered.</p>}
       {overview !== null && (
-        <RemoteTable participants={overview.participants} nowMs={Date.parse(overview.at)} />
+        <RemoteTable
+          participants={overview.participants}
+          nowMs={Date.parse(overview.at)}
+          version={overview.coordinator.version}
+        />
       )}
       <div class="cards">
         {overview?.participants.map((participant) => (
