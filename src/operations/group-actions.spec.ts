@@ -112,6 +112,81 @@ describe('One action for many', () => {
     });
   });
 
+  describe('of an alarm', () => {
+    let other: ScriptedParticipant;
+    beforeEach(() => {
+      other = new ScriptedParticipant({ commit: 'throw' });
+      app.get(ParticipantRegistry).register(other, { name: 'other' });
+    });
+
+    /** A transaction with a branch at both participants, of which both have stalled. */
+    const both = async (): Promise<string> =>
+      (await transactions.run({ branches: [branch('failing', 1), branch('other', 1)] })).transactionId;
+    const at = (transactionId: string, branchId: string): { transactionId: string; branchId: string } => ({
+      transactionId,
+      branchId,
+    });
+    const alarmsOf = (id: string): Readonly<Record<string, string | undefined>> =>
+      Object.fromEntries(
+        transactions.find(id)!.branches.map(({ branchId, alarms }) => [branchId, alarms?.[0]]),
+      );
+
+    it('forgets the report of its participant, and leaves the one of another', async () => {
+      const ids = [await both(), await both()];
+      const targets = ids.flatMap((id) => [at(id, 'failing'), at(id, 'other')]);
+      await act({ action: 'resolve', as: 'rollback', targets });
+      const { failing: alarm, other: kept } = alarmsOf(ids[0]!);
+      expect([alarm, kept]).toEqual([
+        expect.stringMatching(/^heuristic\.failing\./),
+        expect.stringMatching(/^heuristic\.other\./),
+      ]);
+
+      const forgotten = ids.map((id) => at(id, 'failing'));
+      expect((await act({ action: 'forget', alarm, targets: forgotten })).body).toEqual({
+        done: 2,
+        refused: [],
+        notTried: [],
+      });
+      for (const id of ids) expect(alarmsOf(id)).toEqual({ failing: undefined, other: kept });
+      expect(transactions.find(ids[0]!)!.heuristic).not.toBeNull();
+      const [last] = app.get(OperatorActions).audit(1);
+      expect(last).toMatchObject({
+        action: 'forget',
+        target: expect.stringMatching(/\/failing$/) as unknown,
+      });
+
+      // It has none any more, and the alarm does not count the branch of the other participant.
+      const rest = await act({ action: 'forget', alarm, targets });
+      expect(rest.body).toMatchObject({ done: 0, refused: [{ code: 'DTC_ACTION_REFUSED', count: 4 }] });
+      const { body } = await act({
+        action: 'forget',
+        alarm: kept,
+        targets: ids.map((id) => at(id, 'other')),
+      });
+      expect(body).toMatchObject({ done: 2 });
+      expect(ids.map((id) => transactions.find(id)!.heuristic)).toEqual([null, null]);
+    });
+
+    it('is not done to a branch whose cause is another one by now', async () => {
+      const id = await both();
+      const { failing: alarm } = alarmsOf(id);
+      vi.spyOn(failing, 'commit').mockRejectedValue(new Error('the disk is full'));
+      await act({ action: 'retry', targets: [at(id, 'failing')] });
+      await settled();
+      expect(alarmsOf(id)['failing']).not.toBe(alarm);
+
+      for (const body of [
+        { action: 'resolve', as: 'commit', alarm },
+        { action: 'retry', alarm },
+      ]) {
+        const { body: result } = await act({ ...body, targets: [at(id, 'failing')] });
+        expect(result).toMatchObject({ done: 0, refused: [{ code: 'DTC_ACTION_REFUSED' }] });
+      }
+      expect(app.get(OperatorActions).audit(10)).toHaveLength(1);
+      expect(transactions.find(id)!.branches[0]).toMatchObject({ stalled: true, attempts: 2 });
+    });
+  });
+
   it('is refused as a whole, and changes nothing, when it is not valid or not allowed', async () => {
     const [id] = (await stalled(1)) as [string];
     const target = { transactionId: id, branchId: 'failing' };
@@ -123,7 +198,7 @@ describe('One action for many', () => {
       { action: 'retry', targets: [{ transactionId: id }] },
       { action: 'retry', targets: [target], as: 'commit' },
       { action: 'resolve', targets: [target] },
-      { action: 'forget', targets: [target] },
+      { action: 'abort', targets: [target] },
       { action: 'pause', targets: [target] },
       { action: 'retry', targets: [target], reason: ' ' },
       { action: 'retry', targets: [target], all: true },

@@ -67,16 +67,20 @@ export class GroupActions {
 
 function actionAt(
   { transactionId, branchId }: GroupTarget,
-  { action, as }: Omit<GroupBody, 'reason' | 'targets'>,
+  { action, as, alarm }: Omit<GroupBody, 'reason' | 'targets'>,
   order: OperatorOrder,
 ): TransactionAction {
+  const common = { transactionId, ...order, ...(alarm !== undefined && { alarm }) };
   switch (action) {
     case 'abort':
+      return { kind: action, ...common };
     case 'forget':
-      return { kind: action, transactionId, ...order };
+      return branchId === undefined
+        ? { kind: action, ...common }
+        : { kind: 'forget-report', branchId, ...common };
     case 'retry':
-      return { kind: action, transactionId, branchId: branchId!, ...order };
+      return { kind: action, branchId: branchId!, ...common };
     case 'resolve':
-      return { kind: action, transactionId, branchId: branchId!, as: as!, ...order };
+      return { kind: action, branchId: branchId!, as: as!, ...common };
   }
 }

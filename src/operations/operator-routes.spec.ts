@@ -82,6 +82,7 @@ const ACTING = [
   '/transactions/{id}/forget',
   '/transactions/{id}/branches/failing/retry',
   '/transactions/{id}/branches/failing/resolve',
+  '/transactions/{id}/branches/failing/forget',
   '/participants/failing/pause',
   '/participants/failing/resume',
   '/coordinator/drain',

@@ -174,7 +174,14 @@ export const groupBody = z
       .array(z.strictObject({ transactionId: targetId, branchId: targetId.exactOptional() }))
       .min(1)
       .max(MAX_TARGETS)
-      .describe('retry and resolve: branches. abort and forget: transactions. Each at most once.'),
+      .describe(
+        'retry and resolve: branches. abort: transactions. forget: both, a branch for its report alone. Each at most once.',
+      ),
+    alarm: searchedText
+      .describe(
+        'The id of an alarm of GET /attention. A target that it does not count, or no longer, is refused.',
+      )
+      .exactOptional(),
     as: z
       .enum(HEURISTIC_KINDS)
       .exactOptional()
@@ -183,11 +190,11 @@ export const groupBody = z
   .superRefine(({ action, targets, as }, context) => {
     const problem = (path: string, message: string): void =>
       context.addIssue({ code: 'custom', path: [path], message });
-    const isOfBranches = action === 'retry' || action === 'resolve';
     if ((action === 'resolve') !== (as !== undefined))
       problem('as', 'must be given for resolve, and for no other action');
-    if (targets.some(({ branchId }) => (branchId !== undefined) !== isOfBranches))
-      problem('targets', 'must have a branchId for retry and resolve, and none for abort and forget');
+    const needsBranch = action === 'retry' || action === 'resolve';
+    if (targets.some(({ branchId }) => (branchId === undefined ? needsBranch : action === 'abort')))
+      problem('targets', 'must have a branchId for retry and resolve, and none for abort');
     const keys = new Set(
       targets.map(({ transactionId, branchId }) => JSON.stringify([transactionId, branchId])),
     );

@@ -58,6 +58,7 @@ export class TransactionsController {
     },
   })
   @ApiProblem(400, 'The request is not valid')
+  @ApiProblem(503, 'Two exports are under way: wait as long as Retry-After says')
   async export(@Query({ schema: exportQuery }) query: ExportQuery, @Res() response: unknown): Promise<void> {
     const { format, ...selection } = query;
     const found = await this.exports.collect(selectedBy(selection));
@@ -134,6 +135,22 @@ export class TransactionsController {
     @Res() response: unknown,
   ): Promise<void> {
     const action = { kind: 'retry', transactionId, branchId, ...orderOf(body, caller) } as const;
+    this.reply.send(response, await this.anyMember.actOn(action));
+  }
+
+  @Post(':id/branches/:branchId/forget')
+  @OperatorRoute(
+    'Drop the heuristic report of one branch, after an operator has dealt with it',
+    ownedTransactionSchema,
+  )
+  async forgetReport(
+    @Param('id') transactionId: string,
+    @Param('branchId') branchId: string,
+    @Body({ schema: orderBody }) body: OrderBody,
+    @CalledBy() caller: Caller,
+    @Res() response: unknown,
+  ): Promise<void> {
+    const action = { kind: 'forget-report', transactionId, branchId, ...orderOf(body, caller) } as const;
     this.reply.send(response, await this.anyMember.actOn(action));
   }
 

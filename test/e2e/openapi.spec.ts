@@ -56,6 +56,7 @@ const ROUTES = [
   'post /participants/{name}/resume',
   'post /transactions/actions',
   'post /transactions/{id}/abort',
+  'post /transactions/{id}/branches/{branchId}/forget',
   'post /transactions/{id}/branches/{branchId}/resolve',
   'post /transactions/{id}/branches/{branchId}/retry',
   'post /transactions/{id}/forget',

@@ -78,6 +78,7 @@ const ROUTES = [
   '/transactions/{}/forget',
   '/transactions/{}/branches/{}/retry',
   '/transactions/{}/branches/{}/resolve',
+  '/transactions/{}/branches/{}/forget',
   '/participants',
   '/participants/{}/pause',
   '/participants/{}/resume',

@@ -28,7 +28,7 @@ export function ActionDialog({ client, action, onDone, onClose }: Props) {
     else setResult([message, ...rest]);
   });
   const id = useId();
-  const { asksEndAgainst, member, targets, ids, kind } = action;
+  const { asksEndAgainst, member, targets, alarm, ids, kind } = action;
   const isComplete = reason.trim() !== '' && (asksEndAgainst === undefined || end !== null);
 
   useEffect(() => dialog.current?.showModal(), []);
@@ -41,6 +41,7 @@ export function ActionDialog({ client, action, onDone, onClose }: Props) {
       ...(end !== null && { as: end }),
       ...(member !== undefined && { member }),
       ...(targets !== undefined && { action: kind, targets }),
+      ...(alarm !== undefined && { alarm }),
       ...(ids !== undefined && { ids }),
     });
   }

@@ -25,6 +25,8 @@ export interface Action {
   readonly member?: number;
   /** What it is done to, when that is several at once: then the answer tells what became of each. */
   readonly targets?: readonly GroupTarget[];
+  /** The id of the alarm that the targets are of: one that it does not count by then is refused. */
+  readonly alarm?: string;
   /** The messages that it is done to: then the answer tells how many were left. */
   readonly ids?: readonly string[];
   /** Set when the action cannot be undone. */
@@ -40,6 +42,7 @@ export interface ActionBody {
   readonly member?: number;
   /** Of an action on several targets. */
   readonly action?: OperatorAction;
+  readonly alarm?: string;
   readonly targets?: readonly GroupTarget[];
   readonly ids?: readonly string[];
 }

@@ -1,20 +1,32 @@
 import { describe, expect, it } from 'vitest';
 import { alarmOf } from '../../../src/coordinator/observation/alarms/alarm.js';
 import type { BranchView, OwnedAlarm, TransactionSummary } from '../api/views.js';
+import { actionsOfBranch } from './transaction-actions.js';
 import { MAX_TARGETS, groupActionOf, groupKindsOf, messageOf, shortfallOf } from './group-actions.js';
 
 const STALLED: OwnedAlarm = {
-  ...alarmOf('DtcStalled', 'payment', { unit: 'transactions', cause: 'ECONNREFUSED' }),
+  ...alarmOf('DtcStalled', 'payment', {
+    id: 'stalled.payment.1',
+    unit: 'transactions',
+    cause: 'ECONNREFUSED',
+  }),
   members: [],
 };
 const REPORTED: OwnedAlarm = {
-  ...alarmOf('DtcHeuristicReportOpen', 'payment', { unit: 'transactions' }),
+  ...alarmOf('DtcHeuristicReportOpen', 'payment', { id: 'heuristic.payment.1', unit: 'transactions' }),
   members: [],
 };
 
 function stalled(id: string, fields: Partial<BranchView> = {}): TransactionSummary {
-  const branch = { branchId: 'b', participant: 'payment', state: 'committing', stalled: true, held: false };
-  const other = { ...branch, branchId: 'o', participant: 'order' };
+  const branch = {
+    branchId: 'b',
+    participant: 'payment',
+    state: 'committing',
+    stalled: true,
+    held: false,
+    alarms: [STALLED.id],
+  };
+  const other = { ...branch, branchId: 'o', participant: 'order', alarms: ['stalled.order'] };
   return {
     transactionId: id,
     decision: 'commit',
@@ -31,6 +43,7 @@ describe('one action for a group', () => {
       path: 'transactions/actions',
       title: 'Retry 2 branches at payment now?',
       confirm: 'Retry 2',
+      alarm: STALLED.id,
       isFinal: false,
       targets: [
         { transactionId: 't1', branchId: 'b' },
@@ -38,6 +51,14 @@ describe('one action for a group', () => {
       ],
     });
     expect(groupActionOf('retry', STALLED, [stalled('t2', { held: true })], false)).toBeUndefined();
+  });
+
+  it('leaves out a branch of the same participant with another cause', () => {
+    const found = [stalled('t1'), stalled('t2', { alarms: ['stalled.payment.other'] }), stalled('t3')];
+    for (const kind of ['retry', 'resolve'] as const) {
+      const targets = groupActionOf(kind, STALLED, found, false)!.targets!;
+      expect(targets.map(({ transactionId }) => transactionId)).toEqual(['t1', 't3']);
+    }
   });
 
   it('says that it is a part, when there are more', () => {
@@ -82,11 +103,28 @@ describe('one action for a group', () => {
     expect(consequences.at(-1)).toContain('Transactions of shop-1, epoch 6 may not be among them');
   });
 
-  it('forgets only reports of transactions that are over', () => {
-    const over = { transactionId: 't1', heuristic: 'mixed', endedAt: '2026-01-01T00:00:00Z', branches: [] };
+  it('forgets the reports of its participant with its cause alone, of transactions that are over', () => {
+    const report = (branchId: string, alarm: string): object => ({
+      branchId,
+      state: 'heuristic',
+      alarms: [alarm],
+    });
+    const over = {
+      transactionId: 't1',
+      heuristic: 'mixed',
+      endedAt: '2026-01-01T00:00:00Z',
+      branches: [report('b', REPORTED.id), report('o', 'heuristic.order.1')],
+    };
     const open = { ...over, transactionId: 't2', endedAt: null };
     const found = [over, open] as unknown as TransactionSummary[];
-    expect(groupActionOf('forget', REPORTED, found, false)!.targets).toEqual([{ transactionId: 't1' }]);
+    const action = groupActionOf('forget', REPORTED, found, false)!;
+    expect(action.targets).toEqual([{ transactionId: 't1', branchId: 'b' }]);
+    expect([action.title, action.alarm]).toEqual(['Forget the reports of 1 branch at payment?', REPORTED.id]);
+    expect(actionsOfBranch(found[0]!, found[0]!.branches[0]!).map(({ path }) => path)).toEqual([
+      'transactions/t1/branches/b/forget',
+    ]);
+    const alone = { ...found[0]!, branches: [found[0]!.branches[0]!] };
+    expect(actionsOfBranch(alone, alone.branches[0]!)).toEqual([]);
   });
 
   it('is offered where it may help', () => {

@@ -8,7 +8,7 @@ import type {
 } from '../api/views.js';
 import { formatCount, plural } from '../words/numbers.js';
 import type { Action, Decision } from './action.js';
-import { actionsOfBranch, actionsOfTransaction } from './transaction-actions.js';
+import { actionsOfBranch, mayForget } from './transaction-actions.js';
 
 /** The most targets of one request, as the coordinator takes them. */
 export const MAX_TARGETS = 200;
@@ -41,13 +41,12 @@ export function groupActionOf(
   isCut: boolean,
   missing: readonly string[] = [],
 ): Action | undefined {
-  const all = kind === 'forget' ? transactionsFor(found) : branchesFor(kind, alarm, found);
+  const all = branchesFor(kind, alarm.id, found);
   const targets = all.slice(0, MAX_TARGETS);
   if (targets.length === 0) return undefined;
   const isPart = isCut || targets.length < all.length;
   const subject = alarm.subject ?? 'its participant';
-  const counted =
-    kind === 'forget' ? plural(targets.length, 'transaction') : plural(targets.length, 'branch', 'branches');
+  const counted = plural(targets.length, 'branch', 'branches');
   const which = isPart ? `the oldest ${counted}` : counted;
   const words = WORDS[kind](which, subject, targets.length, decisionsOf(found, targets));
   const rest = [
@@ -65,6 +64,7 @@ export function groupActionOf(
     target: alarm.cause ?? subject,
     path: 'transactions/actions',
     targets,
+    alarm: alarm.id,
   };
 }
 
@@ -108,11 +108,11 @@ const WORDS: Readonly<
     isFinal: true,
     asksEndAgainst: decisions,
   }),
-  forget: (which, _subject, count) => ({
+  forget: (which, subject, count) => ({
     label: 'Forget all reports',
-    title: `Forget the reports of ${which}?`,
+    title: `Forget the reports of ${which} at ${subject}?`,
     consequences: [
-      `${plural(count, 'transaction')} no longer need attention. No participant is called and no data change.`,
+      `${plural(count, 'report')} of ${subject} with this cause: forgotten. Those of other participants and causes stay. No participant is called and no data change.`,
       'Do this after the data of each of them are repaired. Afterwards only the audit trail shows them.',
     ],
     confirm: `Forget ${formatCount(count)}`,
@@ -131,19 +131,13 @@ function decisionsOf(
   return [...new Set(concerned.map(({ decision }) => decision))];
 }
 
-function transactionsFor(found: readonly TransactionSummary[]): GroupTarget[] {
-  return found
-    .filter((transaction) => actionsOfTransaction(transaction).some(({ kind }) => kind === 'forget'))
-    .map(({ transactionId }) => ({ transactionId }));
-}
-
-function branchesFor(
-  kind: GroupKind,
-  { subject }: OwnedAlarm,
-  found: readonly TransactionSummary[],
-): GroupTarget[] {
+/** @returns the branches that the alarm counts: of its participant, with its cause. */
+function branchesFor(kind: GroupKind, alarm: string, found: readonly TransactionSummary[]): GroupTarget[] {
   const allows = (transaction: TransactionSummary, branch: BranchView): boolean =>
-    branch.participant === subject && actionsOfBranch(transaction, branch).some((one) => one.kind === kind);
+    branch.alarms?.includes(alarm) === true &&
+    (kind === 'forget'
+      ? mayForget(transaction, branch)
+      : actionsOfBranch(transaction, branch).some((one) => one.kind === kind));
   return found.flatMap((transaction) =>
     transaction.branches
       .filter((branch) => allows(transaction, branch))

@@ -14,12 +14,42 @@ export function actionsOfBranch(transaction: TransactionSummary, branch: BranchV
   const { state, stalled, held, nextAttemptAt } = branch;
   const { decision } = transaction;
   const owes = state === 'committing' || state === 'rolling-back' || branch === deciderOf(transaction);
-  if (!owes) return [];
+  if (!owes) return mayForget(transaction, branch) ? forgetReportOf(transaction, branch) : [];
   const isWaiting = stalled || nextAttemptAt !== null;
   return [
     ...(isWaiting && !held ? [retry(transaction, branch, decision)] : []),
     ...(stalled || held ? [resolve(transaction, branch, decision)] : []),
   ];
+}
+
+/** Whether the branch holds a heuristic report that no operator has dealt with, and its transaction is over. */
+export function mayForget({ endedAt }: TransactionSummary, branch: BranchView): boolean {
+  return endedAt !== null && hasOpenReport(branch);
+}
+
+function hasOpenReport({ alarms }: BranchView): boolean {
+  return alarms?.some((id) => id.startsWith('heuristic.')) === true;
+}
+
+/** The only report of a transaction is forgotten with the button of the transaction. */
+function forgetReportOf({ transactionId, branches }: TransactionSummary, branch: BranchView): Action[] {
+  if (branches.filter(hasOpenReport).length === 1) return [];
+  const { branchId, participant } = branch;
+  const action: Action = {
+    kind: 'forget',
+    label: 'Forget report',
+    title: `Forget the report of ${participant}?`,
+    target: `${transactionId}/${branchId}`,
+    consequences: [
+      `The report of ${participant} is deleted. Those of the other participants stay, and the transaction still needs attention. No participant is called and no data change.`,
+      `Do this after the data at ${participant} are repaired. Afterwards only the audit trail shows it.`,
+    ],
+    confirm: 'Forget the report',
+    done: `The report of ${participant} was forgotten.`,
+    path: branchPath(transactionId, branchId, 'forget'),
+    isFinal: true,
+  };
+  return [action];
 }
 
 function abort({ transactionId, branches }: TransactionSummary): Action {

@@ -13,6 +13,7 @@ import {
   isAbort,
   isCommit,
 } from '../protocol/index.js';
+import { alarmsByBranch } from './alarms/transaction-alarms.js';
 import { durationOf, roundedMs } from './durations.js';
 import { type TimelineEntry, timelineOf } from './timeline.js';
 
@@ -83,6 +84,8 @@ export interface BranchView {
   /** When the decision is delivered again; null while an attempt runs, and when the recovery job decides. */
   readonly nextAttemptAt: string | null;
   readonly heuristic: { readonly kind: HeuristicKind; readonly reason: string } | null;
+  /** The ids of the alarms that count it, as `GET /attention` has them. Left out for none. */
+  readonly alarms?: readonly string[];
 }
 
 /**
@@ -116,7 +119,9 @@ export function viewOf(transaction: TransactionRecord): TransactionView {
 
 export function summaryOf(transaction: TransactionRecord): TransactionSummary {
   const { state, startedAt, decidedAt, endedAt, deadlineAt, executor } = transaction;
+  const now = executor.clock.now();
   const at = (moment: number): string => new Date(executor.clock.epochMs + moment).toISOString();
+  const alarms = alarmsByBranch(transaction, now);
   return {
     transactionId: transaction.id,
     name: transaction.name,
@@ -133,13 +138,17 @@ export function summaryOf(transaction: TransactionRecord): TransactionSummary {
     decidedAt: decidedAt === 0 ? null : at(decidedAt),
     endedAt: endedAt === 0 ? null : at(endedAt),
     durationMs: endedAt === 0 ? null : durationOf(transaction),
-    ageMs: roundedMs((endedAt === 0 ? executor.clock.now() : endedAt) - startedAt),
-    branches: transaction.branches.map((branch) => branchView(branch, at)),
+    ageMs: roundedMs((endedAt === 0 ? now : endedAt) - startedAt),
+    branches: transaction.branches.map((branch) => branchView(branch, at, alarms?.get(branch.index))),
     ...(transaction.extras?.group?.note && { group: transaction.extras.group.note }),
   };
 }
 
-function branchView(branch: BranchRecord, at: (moment: number) => string): BranchView {
+function branchView(
+  branch: BranchRecord,
+  at: (moment: number) => string,
+  alarms: readonly string[] | undefined,
+): BranchView {
   const { delivery } = branch;
   const waiting = delivery !== undefined && delivery.attempt === undefined && Number.isFinite(delivery.dueAt);
   return {
@@ -154,6 +163,7 @@ function branchView(branch: BranchRecord, at: (moment: number) => string): Branc
     lastError: delivery?.lastError ?? branch.refusal?.reason ?? null,
     nextAttemptAt: waiting ? at(delivery.dueAt) : null,
     heuristic: branch.heuristic ?? null,
+    ...(alarms && { alarms }),
   };
 }
 

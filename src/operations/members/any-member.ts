@@ -15,9 +15,9 @@ import { ProblemException } from '../problem/problem.js';
 import type { ListFilter } from '../request.schemas.js';
 import type {
   AdmissionAction,
+  ForgetAction,
   MemberAnswer,
   ParticipantAction,
-  RequestOf,
   TransactionAction,
 } from './member-call.js';
 import { type Asked, MemberClient } from './member-client.js';
@@ -94,7 +94,7 @@ export class AnyMember implements OnModuleInit {
 
   /** Carries out an order at the owner of the transaction. @throws as OperatorActions does; MemberUnreachableError. */
   async actOn(action: TransactionAction): Promise<OwnedTransaction> {
-    if (action.kind !== 'forget') return this.actAtOwner(action);
+    if (action.kind !== 'forget' && action.kind !== 'forget-report') return this.actAtOwner(action);
     const [atOwner] = await Promise.allSettled([this.actAtOwner(action)]);
     // A member that has found a branch of a settled epoch has its report, and does not own the epoch.
     const elsewhere = await this.forgetElsewhere(action);
@@ -104,7 +104,7 @@ export class AnyMember implements OnModuleInit {
   }
 
   /** @returns the transaction at a member that had reports of it; it is never a rejection. */
-  private async forgetElsewhere(action: RequestOf<'forget'>): Promise<OwnedTransaction | undefined> {
+  private async forgetElsewhere(action: ForgetAction): Promise<OwnedTransaction | undefined> {
     const { transactionId } = action;
     const { self } = this;
     if (self === null) return undefined;

@@ -17,6 +17,8 @@ export const MEMBER_CALLS_PATH = 'members/calls';
 
 const text = z.string().min(1).max(300);
 const order = { by: z.string().min(1).max(300), reason: text };
+/** The id of an alarm: what it does not count is refused. A member of an earlier version does not look. */
+const orderOfAlarm = { ...order, alarm: text.exactOptional() };
 const id = z.string().min(1).max(300);
 
 /** A request of one member to another. */
@@ -24,15 +26,17 @@ export const memberRequestSchema = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('find'), transactionId: id }),
   z.object({ kind: z.literal('list'), filter: listFilter }),
   z.object({ kind: z.literal('overview') }),
-  z.object({ kind: z.literal('abort'), transactionId: id, ...order }),
-  z.object({ kind: z.literal('forget'), transactionId: id, ...order }),
-  z.object({ kind: z.literal('retry'), transactionId: id, branchId: id, ...order }),
+  z.object({ kind: z.literal('abort'), transactionId: id, ...orderOfAlarm }),
+  z.object({ kind: z.literal('forget'), transactionId: id, ...orderOfAlarm }),
+  // A kind of its own: a member that took it for `forget` would drop the reports of other branches as well.
+  z.object({ kind: z.literal('forget-report'), transactionId: id, branchId: id, ...orderOfAlarm }),
+  z.object({ kind: z.literal('retry'), transactionId: id, branchId: id, ...orderOfAlarm }),
   z.object({
     kind: z.literal('resolve'),
     transactionId: id,
     branchId: id,
     as: z.enum(HEURISTIC_KINDS),
-    ...order,
+    ...orderOfAlarm,
   }),
   z.object({ kind: z.literal('pause'), participant: id, ...order }),
   z.object({ kind: z.literal('resume'), participant: id, ...order }),
@@ -72,6 +76,7 @@ export const memberAnswers = {
   }),
   abort: transactionSchema,
   forget: transactionSchema,
+  'forget-report': transactionSchema,
   retry: transactionSchema,
   resolve: transactionSchema,
   pause: participantSchema,
@@ -86,7 +91,9 @@ export type MemberAnswer<K extends MemberRequest['kind']> = z.output<(typeof mem
 export type RequestOf<K extends MemberRequest['kind']> = Extract<MemberRequest, { readonly kind: K }>;
 
 /** An order that concerns a transaction. */
-export type TransactionAction = RequestOf<'abort' | 'forget' | 'retry' | 'resolve'>;
+export type TransactionAction = RequestOf<'abort' | 'forget' | 'forget-report' | 'retry' | 'resolve'>;
+/** An order to drop the reports of a transaction, or that of one branch. */
+export type ForgetAction = RequestOf<'forget' | 'forget-report'>;
 /** An order that concerns a participant at a member. */
 export type ParticipantAction = RequestOf<'pause' | 'resume'>;
 /** An order that concerns which new transactions a member takes. */

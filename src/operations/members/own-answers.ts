@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import {
+  ActionRefusedError,
   type Alarm,
   AlarmBoard,
   CoordinatorMembers,
@@ -73,10 +74,11 @@ export class OwnAnswers {
 
   /** Carries out an order that concerns a transaction of this member. @throws as OperatorActions does. */
   async actOn(action: TransactionAction): Promise<TransactionView> {
-    const { transactionId, kind } = action;
-    if (kind === 'forget') await this.actions.takeUpReports(transactionId);
+    const { transactionId, kind, alarm } = action;
+    if (kind === 'forget' || kind === 'forget-report') await this.actions.takeUpReports(transactionId);
     const before = this.view(transactionId);
     if (before === undefined) throw new TransactionNotFoundError(transactionId);
+    if (alarm !== undefined) checkCounted(alarm, before, 'branchId' in action ? action.branchId : undefined);
     const order: OperatorOrder = { by: action.by, reason: action.reason };
     switch (kind) {
       case 'abort':
@@ -91,6 +93,9 @@ export class OwnAnswers {
       case 'forget':
         await this.actions.forget(transactionId, order);
         // With its reports goes what has kept it, where no finished transaction is kept.
+        return this.view(transactionId) ?? { ...before, heuristic: null };
+      case 'forget-report':
+        await this.actions.forgetReport(transactionId, action.branchId, order);
         return this.view(transactionId) ?? { ...before, heuristic: null };
     }
     return this.view(transactionId) ?? before;
@@ -139,6 +144,7 @@ export class OwnAnswers {
         return this.overview();
       case 'abort':
       case 'forget':
+      case 'forget-report':
       case 'retry':
       case 'resolve':
         return this.actOn(request);
@@ -150,6 +156,17 @@ export class OwnAnswers {
         return this.admit(request);
     }
   }
+}
+
+/** @throws ActionRefusedError when the alarm does not count the transaction, or that branch of it. */
+function checkCounted(alarm: string, { transactionId, branches }: TransactionView, branchId?: string): void {
+  const isCounted = branches.some(
+    (branch) =>
+      (branchId === undefined || branch.branchId === branchId) && branch.alarms?.includes(alarm) === true,
+  );
+  if (isCounted) return;
+  const target = branchId === undefined ? transactionId : `Branch "${branchId}" of ${transactionId}`;
+  throw new ActionRefusedError(`${target} does not have the problem any more that the order is for.`);
 }
 
 /** @returns as many of the entries as one answer can hold. The others are on the next page. */

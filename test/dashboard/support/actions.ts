@@ -16,6 +16,7 @@ export interface ActionRequest {
   readonly member?: number;
   readonly action?: OperatorAction;
   readonly targets?: readonly GroupTarget[];
+  readonly alarm?: string;
   readonly ids?: readonly string[];
 }
 

@@ -1,5 +1,7 @@
 import type {
+  AlarmName,
   AuditPage,
+  BranchView,
   HistoryPage,
   OwnedTransaction,
   OwnedAlarm,
@@ -92,7 +94,11 @@ export function historyPage(scenario: Scenario): HistoryPage {
 function summaryOf(scenario: Scenario, transaction: ScriptedTransaction): TransactionSummary {
   const { startedAt, durationMs } = transaction;
   const ageMs = durationMs ?? nowOf(scenario) - Date.parse(startedAt);
-  const summary: Partial<ScriptedTransaction> = { ...transaction, ageMs };
+  const branches = transaction.branches.map((branch) => {
+    const problem = problemOf(transaction, branch);
+    return problem === undefined ? branch : { ...branch, alarms: [problem.id] };
+  });
+  const summary: Partial<ScriptedTransaction> = { ...transaction, ageMs, branches };
   delete summary.timeline;
   return summary as TransactionSummary;
 }
@@ -113,15 +119,27 @@ function alarmsOfOne(transaction: ScriptedTransaction): OwnedAlarm[] {
   const { transactionId: oldest, startedAt, decidedAt, inDoubt } = transaction;
   const common = { oldest, unit: 'transactions', since: decidedAt ?? startedAt } as const;
   const members: string[] = [];
-  const ofBranches = transaction.branches.flatMap(({ participant, ...branch }) => {
-    const { stalled, heuristic, lastError, nextAttemptAt } = branch;
-    const name = heuristic !== null ? 'DtcHeuristicReportOpen' : stalled ? 'DtcStalled' : undefined;
-    if (name === undefined) return [];
-    const cause = heuristic === null ? lastError : `${heuristic.kind}: ${heuristic.reason}`;
-    const id = alarmId(name, participant, cause);
+  const ofBranches = transaction.branches.flatMap((branch) => {
+    const found = problemOf(transaction, branch);
+    if (found === undefined) return [];
+    const { participant, nextAttemptAt } = branch;
+    const { name, id, cause } = found;
     return [{ ...alarmOf(name, participant, { ...common, id, cause, nextAttemptAt }), members }];
   });
   return inDoubt ? [...ofBranches, { ...alarmOf('DtcInDoubtTooLong', null, common), members }] : ofBranches;
+}
+
+/** What is wrong with one branch, and the alarm that counts it. */
+function problemOf(
+  { heuristic: open }: Pick<ScriptedTransaction, 'heuristic'>,
+  { participant, stalled, heuristic, lastError }: BranchView,
+): { readonly name: AlarmName; readonly id: string; readonly cause: string | null } | undefined {
+  if (heuristic !== null && open !== null) {
+    const cause = `${heuristic.kind}: ${heuristic.reason}`;
+    return { name: 'DtcHeuristicReportOpen', id: alarmId('heuristic', participant, cause), cause };
+  }
+  if (!stalled) return undefined;
+  return { name: 'DtcStalled', id: alarmId('stalled', participant, lastError), cause: lastError };
 }
 
 function ageOf({ durationMs, startedAt }: ScriptedTransaction): number {

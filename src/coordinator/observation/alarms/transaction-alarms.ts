@@ -23,6 +23,8 @@ type Kind = 'heuristic' | 'stalled' | 'expiring' | 'in-doubt';
 /** Why one transaction needs an operator. It may have several reasons, at several participants. */
 interface Reason {
   readonly id: string;
+  /** The branch that has the problem; undefined where the log has it. */
+  readonly branch: BranchRecord | undefined;
   readonly kind: Kind;
   readonly subject: string | null;
   readonly cause: string | null;
@@ -52,6 +54,19 @@ export function isCountedBy(alarm: string, transaction: TransactionRecord, now: 
   return reasonsOf(transaction, now).some(({ id }) => id === alarm);
 }
 
+/** @returns the ids of the alarms that count branches of a transaction, by the index of the branch; undefined for none. */
+export function alarmsByBranch(
+  transaction: TransactionRecord,
+  now: number,
+): ReadonlyMap<number, readonly string[]> | undefined {
+  const reasons = reasonsOf(transaction, now);
+  if (reasons.length === 0) return undefined;
+  const found = new Map<number, string[]>();
+  for (const { id, branch } of reasons)
+    if (branch !== undefined) found.set(branch.index, [...(found.get(branch.index) ?? []), id]);
+  return found;
+}
+
 function reasonsOf(transaction: TransactionRecord, now: number): Reason[] {
   const reasons: Reason[] = [];
   const reports = heuristicBranches(transaction);
@@ -67,7 +82,8 @@ function reasonsOf(transaction: TransactionRecord, now: number): Reason[] {
       const { expiresAt } = branch.expiry!;
       const subject = branch.participant.name;
       const cause = branch.delivery?.lastError ?? null;
-      reasons.push({ ...named('expiring', subject, cause), since, expiresAt, nextAttemptAt: nextOf(branch) });
+      const reason = named('expiring', subject, cause);
+      reasons.push({ ...reason, branch, since, expiresAt, nextAttemptAt: nextOf(branch) });
     }
   }
   if (transaction.state === READY && now - inDoubtSince(transaction) >= DOUBT_WORTH_A_LOOK_MS)
@@ -79,6 +95,7 @@ function stalledReason(transaction: TransactionRecord, branch: BranchRecord): Re
   const cause = branch.isHeld ? 'the participant is paused' : (branch.delivery?.lastError ?? null);
   return {
     ...named('stalled', branch.participant.name, cause),
+    branch,
     since: stalledSince(transaction),
     nextAttemptAt: nextOf(branch),
   };
@@ -88,6 +105,7 @@ function heuristicReason(transaction: TransactionRecord, branch: BranchRecord): 
   const { kind, reason } = branch.heuristic!;
   return {
     ...named('heuristic', branch.participant.name, `${kind}: ${reason}`),
+    branch,
     since: transaction.decidedAt || transaction.startedAt,
   };
 }
@@ -97,6 +115,7 @@ function doubtReason(transaction: TransactionRecord): Reason {
   const decider = transaction.branches.find(({ delivery }) => delivery !== undefined);
   return {
     ...named('in-doubt', decider?.participant.name ?? null, decider?.delivery?.lastError ?? null),
+    branch: decider,
     since: inDoubtSince(transaction),
     nextAttemptAt: decider && nextOf(decider),
   };
