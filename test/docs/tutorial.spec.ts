@@ -43,7 +43,7 @@ describe('the tutorial', () => {
     symlinkSync(join(ROOT, 'node_modules/.bin/tsc'), join(folder, 'node_modules/.bin/tsc'));
     buildLibrary(join(folder, 'node_modules/nestjs-dtc'));
     writeFilesOfPage(folder);
-  }, 2 * MINUTE_MS);
+  }, 3 * MINUTE_MS);
 
   afterAll(() => rmSync(parent, { recursive: true, force: true }));
 

@@ -8,7 +8,7 @@ describe.each(storages)('fault 1: a request repeated under its Idempotency-Key, 
   let application: TestApplication;
 
   beforeEach(async () => {
-    application = await TestApplication.startOn(storage);
+    application = await TestApplication.startOn(storage, { DTC_PREPARE_TIMEOUT_MS: '10000' });
   });
 
   afterEach(() => application.close());
@@ -53,7 +53,7 @@ describe.each(storages)('fault 1: a request repeated under its Idempotency-Key, 
   });
 
   it('is refused while the first one is running', async () => {
-    await application.fault('payment', { method: 'prepare', fault: 'slow', delayMs: 100, times: 1 });
+    await application.fault('payment', { method: 'prepare', fault: 'slow', delayMs: 500, times: 1 });
     const first = application.order('alice', { keyboard: 1 }, 'key-1');
     await application.until('/transactions', ({ body }) => body.transactions.length === 1);
 

@@ -168,7 +168,7 @@ describe.each(storages)('An order, $name,', (storage) => {
 });
 
 it('in PostgreSQL locks its stock and funds while it is open: a rival hears to try again', async () => {
-  const application = await TestApplication.startOn(postgres, { DTC_PREPARE_TIMEOUT_MS: '2500' });
+  const application = await TestApplication.startOn(postgres, { DTC_PREPARE_TIMEOUT_MS: '4000' });
   const before = await application.holdings();
   await application.fault('order', { method: 'prepare', fault: 'hang', times: 1 });
   const open = application.order('bob', { 'last-lamp': 1 });

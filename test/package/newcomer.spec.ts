@@ -21,7 +21,7 @@ describe.runIf(HAS_CURL)('a newcomer', () => {
   beforeAll(async () => {
     workshop = await mkdtemp(join(tmpdir(), 'newcomer-'));
     ({ tarball } = await pack(workshop));
-  }, 5 * MINUTE_MS);
+  }, TEN_MINUTES_MS);
 
   afterAll(() => rm(workshop, { recursive: true, force: true }));
 

@@ -60,9 +60,10 @@ export function inPostgres(): Storage {
           INVENTORY_DATABASE_URL: inventory.url,
           PAYMENT_DATABASE_URL: payment.url,
           DECISION_LOG_PATH: folder,
-          // A real database does not answer within the time-outs that suit services in memory.
-          DTC_PREPARE_TIMEOUT_MS: '800',
-          DTC_COMPLETION_TIMEOUT_MS: '800',
+          // Far more than a real database takes, on a slow machine with other work.
+          DTC_TIMEOUT_MS: '20000',
+          DTC_PREPARE_TIMEOUT_MS: '10000',
+          DTC_COMPLETION_TIMEOUT_MS: '5000',
         },
         remove: async () => {
           await rm(folder, { recursive: true, force: true });
