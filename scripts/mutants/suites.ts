@@ -26,6 +26,7 @@ const POSTGRES: Suite = [
   'test/postgres/one-query.spec.ts',
   'test/postgres/groups.spec.ts',
   'test/postgres/group-ends.spec.ts',
+  'test/postgres/neutral-groups.spec.ts',
   'test/postgres/session-answers.spec.ts',
   'test/postgres/claims-of-logs.spec.ts',
   'test/postgres/log',

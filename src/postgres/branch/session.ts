@@ -80,7 +80,7 @@ const GRACE_MS = 500;
  * SQLSTATE `duplicate_prepared_statement`: the statement exists, although this was unknown. The next branch
  * finds it.
  */
-const DUPLICATE_STATEMENT = '42P05';
+export const DUPLICATE_STATEMENT = '42P05';
 
 /** The longest limit that can be set: the server stores the milliseconds in 31 bits. */
 const LONGEST_MS = 2_147_483_647;
@@ -285,6 +285,11 @@ export function forgetStatements(client: PoolClient): void {
   session.named.clear();
   // The cause may have reset more than the statements.
   session.by = undefined;
+}
+
+/** The names of the library's own prepared statements in a session. */
+export function statementsOf(client: PoolClient): Set<string> {
+  return sessionOf(client).statements;
 }
 
 /** The statements of batches that are prepared in a session. */

@@ -1,4 +1,5 @@
 import type { QueryResult } from 'pg';
+import type { MemberVote } from '../../coordinator/participant/group.js';
 import type { Batch } from '../branch/batch.js';
 import { OWN_MARK } from '../connection/own-names.js';
 import type { GroupAnswer } from './group-query.js';
@@ -35,12 +36,26 @@ export interface Sent {
   readonly isReader: boolean;
 }
 
+/** A member whose work is open. */
+export interface Opened {
+  readonly id: string;
+  readonly vote: MemberVote;
+}
+
+/** A savepoint, and how many of the members whose work is open come before it. */
+export interface Savepoint {
+  readonly name: string;
+  readonly before: number;
+}
+
 /** The statements that are sent as one query. */
 export interface Part {
   /** The savepoint that it makes before its work. */
   readonly savepoint?: string;
   readonly statements: readonly string[];
   readonly members: readonly Sent[];
+  /** Whether the session is reset behind each member, which then also shows that it is done. */
+  readonly isMarked: boolean;
   /** Where in the statements the work of each member begins. */
   readonly at: readonly number[];
 }
@@ -55,7 +70,7 @@ export interface PartAnswer extends Omit<GroupAnswer, 'results'> {
  *
  * @param beginning comes before the first part, and ends with a savepoint. Undefined if the transaction is
  * open, and at one.
- * @param after comes behind the work of each member.
+ * @param after comes behind the work of each member; nothing does if it is empty.
  * @param nextName gives the name of another savepoint.
  */
 export function partsOf(
@@ -100,7 +115,7 @@ function partOf(first: readonly string[], members: readonly Sent[], after: reado
     statements.push(...work.statements, ...after);
     if (isReader) statements.push(`ROLLBACK TO ${READER}`, `RELEASE ${READER}`);
   }
-  return { statements, members, at };
+  return { statements, members, isMarked: after.length > 0, at };
 }
 
 /** @returns the answer with the results of each member. @throws TypeError when they cannot be told apart. */

@@ -56,3 +56,9 @@ export function askGroup(client: PoolClient, text: string): Promise<GroupAnswer>
     client.query(query);
   });
 }
+
+/** Whether a transaction is open, be it one that has failed. */
+export function isInTransaction(client: PoolClient): boolean {
+  const status = client.getTransactionStatus();
+  return status === 'T' || status === 'E';
+}

@@ -5,7 +5,7 @@ const MOST = 100;
 const SLOW_FOR_MS = 60_000;
 
 /** A member that takes longer than this keeps all others waiting. */
-const SLOW_MS = 100;
+export const SLOW_MS = 100;
 
 /**
  * The number of latest times of work that count for its pace, so that a busy machine does not end groups for

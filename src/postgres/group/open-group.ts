@@ -11,12 +11,15 @@ import { applicationOf } from '../connection/own-names.js';
 import { lastRowsOf } from '../connection/own-queries.js';
 import { lockRequested } from '../connection/spoiled.js';
 import { codeOf } from '../sqlstate.js';
-import { type Part, type PartAnswer, START, type Sent, answerFor, partsOf, trialsOf } from './group-parts.js';
-import { type GroupAnswer, LOCK_MARK, TRIGGER_MARK, WORK_MARK, askGroup } from './group-query.js';
+import { type Opened, type Part, type PartAnswer, START, type Savepoint, type Sent } from './group-parts.js';
+import { answerFor, partsOf, trialsOf } from './group-parts.js';
+import { HAS_DEFERRED, MAY_GROUP, NOT_FREE, lockOf } from './group-opening.js';
+import { type GroupAnswer, askGroup, isInTransaction } from './group-query.js';
 import { GroupLoan } from './group-loan.js';
 import { prepareTexts, sentWork, signatureOf } from './grouped-work.js';
-import type { Loners } from './loners.js';
+import { type Loners, SLOW_MS } from './loners.js';
 import { hasMetOthers, hasWaited, isOfMember, saysStatementsAreLost, voteBy } from './member-errors.js';
+import type { NeutralWork } from './neutral-work.js';
 
 /** After this number of failed members no further ones are run: the group runs again without the failed. */
 const MOST_FAILURES = 8;
@@ -31,29 +34,8 @@ const MOST_STOPS = 20;
 /** How much longer than the work of the group its transaction may last at the server. */
 const GRACE_MS = 500;
 
-/** Triggers that do not fit a group (`division_by_zero`), or a lock that is not free (`lock_not_available`). */
-const NOT_FREE: ReadonlySet<string | undefined> = new Set(['22012', '55P03']);
-
-/** The time since the transaction has begun, in milliseconds. */
-const PASSED_MS =
-  '(1000 OPERATOR(pg_catalog.*) extract(epoch FROM pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) pg_catalog.now()))::text';
-
 /** The longest time that a timer of Node can have. */
 const LONGEST_TIMER_MS = 2_147_483_647;
-
-/**
- * Whether a constraint is deferred from the start, so that its check comes earlier for all members but the
- * first.
- */
-const HAS_DEFERRED =
-  'SELECT EXISTS (SELECT FROM pg_catalog.pg_trigger WHERE tginitdeferred)::text AS deferred';
-
-/**
- * Triggers that are deferred from the start, other than those of constraints such as foreign keys, do their
- * work at the end of their own transaction. Behind another member they would do it after each statement.
- */
-const MAY_GROUP = `SELECT 1 OPERATOR(pg_catalog./) (CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_trigger
-  WHERE tginitdeferred AND NOT tgisinternal) THEN 0 ELSE 1 END) AS "${TRIGGER_MARK}"`;
 
 const OPEN = 'T';
 
@@ -72,18 +54,6 @@ interface ToSend {
   readonly tried: readonly Part[];
 }
 
-/** A member whose work is open. */
-interface Opened {
-  readonly id: string;
-  readonly vote: MemberVote;
-}
-
-/** A savepoint, and how many of the members whose work is open come before it. */
-interface Savepoint {
-  readonly name: string;
-  readonly before: number;
-}
-
 /**
  * The open transaction of a group, until it is prepared: one guard row, and then the work of all members, as
  * few queries as possible. A later run undoes no more than what is different in it.
@@ -98,6 +68,10 @@ export class OpenGroup {
   private readonly opened: Opened[] = [];
   private readonly savepoints: Savepoint[] = [{ name: START, before: 0 }];
   private savepointsMade = 0;
+  /** Whether the session is reset behind each member: not all of them are neutral, or one of them has failed or may be slow. */
+  private isMarked = true;
+  /** The tables of the members behind which nothing was reset. */
+  private readonly neutralTables = new Set<string>();
 
   /**
    * @param lockKey of the session-level lock against the groups of other coordinators at this participant.
@@ -108,6 +82,7 @@ export class OpenGroup {
     private readonly pool: ConnectionPool,
     private readonly lockKey: string,
     private readonly loners: Loners,
+    private readonly neutral: NeutralWork,
   ) {}
 
   /**
@@ -182,9 +157,12 @@ export class OpenGroup {
         return 'read-only';
       }
       // All work is done, so no group waits for this one with its own locks: the next may begin.
-      const vote = await this.loan.send((client) =>
-        this.work.endings.end(client, preparation(this.gid), false, [UNLOCK]),
-      );
+      const { neutralTables } = this;
+      const first = [...this.neutral.proof(neutralTables), UNLOCK];
+      const vote = await this.loan.send((client) => {
+        const ended = this.work.endings.end(client, preparation(this.gid), false, first);
+        return neutralTables.size === 0 ? ended : this.unlessChanged(client, ended);
+      });
       if (vote === 'commit') this.loan.end();
       else this.giveUp(undefined);
       return vote;
@@ -193,6 +171,17 @@ export class OpenGroup {
       throw error;
     } finally {
       signal.removeEventListener('abort', abandon);
+    }
+  }
+
+  /** If the group cannot be prepared, a table may have changed since it was looked up. */
+  private async unlessChanged(client: PoolClient, ended: Promise<Vote>): Promise<Vote> {
+    let vote: Vote | undefined;
+    try {
+      vote = await ended;
+      return vote;
+    } finally {
+      if (vote !== 'commit') this.neutral.forget(client);
     }
   }
 
@@ -211,7 +200,10 @@ export class OpenGroup {
       await this.ready(group);
       const works = places.map(({ batch }) => batch);
       this.names = await this.loan.send((client) => prepareTexts(client, works, this.limitsOf(group).lockMs));
+      this.isMarked = this.neutral.isWatched();
+      if (!this.isMarked) await this.neutral.lookUp((query) => this.loan.send(query), works);
     }
+    this.choose(places);
     const sent = places.flatMap((place) => this.written(place, votes) ?? []);
     const isTrial = ({ index }: Sent): boolean => index >= members.length;
     await this.runParts(
@@ -258,6 +250,13 @@ export class OpenGroup {
       }
     }
     return places;
+  }
+
+  /** Chooses whether the session is reset behind each member. */
+  private choose(places: readonly Place[]): void {
+    const tables = this.isMarked ? undefined : this.neutral.tablesOf(places.map(({ batch }) => batch));
+    if (tables === undefined) this.isMarked = true;
+    else for (const table of tables) this.neutralTables.add(table);
   }
 
   private written(place: Place, votes: MemberVote[]): Sent | undefined {
@@ -314,13 +313,26 @@ export class OpenGroup {
         continue;
       }
       const { error, doneAtMs } = answers[at]!;
-      const present = parts[at]!.members;
+      const { members: present, isMarked } = parts[at]!;
+      if (!isMarked) {
+        await this.backToMark(error);
+        rest = parts.slice(at).flatMap((part) => part.members);
+        continue;
+      }
       const failed = doneAtMs.length;
       const vote = await this.voteAfter(error, this.opened.length + failed > 0);
       votes[present[failed]!.index] = vote;
       if (hasMetOthers(error) || ++failures === MOST_FAILURES) return;
       rest = [...present.toSpliced(failed, 1), ...parts.slice(at + 1).flatMap((part) => part.members)];
     }
+  }
+
+  /** It is not known which member of a part has failed: the part runs again, and shows when each is done. */
+  private async backToMark(error: unknown): Promise<void> {
+    this.throwUnlessOfMember(error);
+    this.isMarked = true;
+    this.neutral.watch();
+    await this.backTo(this.opened.length);
   }
 
   private toSend(group: GroupBranch, members: readonly Sent[], trials: readonly Sent[]): ToSend {
@@ -331,7 +343,7 @@ export class OpenGroup {
       members,
       beginning,
       this.savepoints.at(-1)!.before === this.opened.length,
-      after,
+      this.isMarked ? after : [],
       () => `${START}_${++this.savepointsMade}`,
     );
     // Nothing is open for them if no member could be sent.
@@ -379,7 +391,9 @@ export class OpenGroup {
         .catch((error: unknown) => this.giveUp(error));
     };
     const answer = this.loan.send(query);
-    let timer = setTimeout(stop, Math.min(LONGEST_TIMER_MS, workLeftMs(group)));
+    // What does not show which member is at work leaves time for a run that does.
+    const leftMs = workLeftMs(group) / (this.isMarked ? 1 : 2);
+    let timer = setTimeout(stop, Math.min(LONGEST_TIMER_MS, leftMs));
     try {
       return await answer;
     } finally {
@@ -396,18 +410,9 @@ export class OpenGroup {
       ...this.work.begin(this.gid, 'BEGIN', group),
       // Each of the two may be an error, so that nothing behind it runs.
       MAY_GROUP,
-      this.lock(group.waits === true),
+      lockOf(this.lockKey, group.waits === true),
       `SAVEPOINT ${START}`,
     ];
-  }
-
-  /** One that waits may wait as long as for any lock. */
-  private lock(waits: boolean): string {
-    const { lockKey } = this;
-    const times = `${PASSED_MS} AS "${WORK_MARK}"`;
-    return waits
-      ? `SELECT pg_catalog.pg_advisory_lock(${lockKey})::pg_catalog.text AS "${LOCK_MARK}", ${times}`
-      : `SELECT 1 OPERATOR(pg_catalog./) pg_catalog.pg_try_advisory_lock(${lockKey})::pg_catalog.int4 AS "${LOCK_MARK}", ${times}`;
   }
 
   /**
@@ -507,6 +512,10 @@ export class OpenGroup {
     startedAtMs: number | undefined,
   ): void {
     if (startedAtMs === undefined) return;
+    if (parts.some(({ isMarked }) => !isMarked)) {
+      this.neutral.took((Date.now() - this.beganAt - startedAtMs) / SLOW_MS);
+      return;
+    }
     let before = startedAtMs;
     for (const [at, { members }] of parts.entries()) {
       const { doneAtMs, error } = answers[at]!;
@@ -527,10 +536,4 @@ export class OpenGroup {
 /** How long the work of a group may still take. */
 function workLeftMs({ workDeadline, deadline }: GroupBranch): number {
   return Math.max(0, remainingUntil(workDeadline ?? deadline));
-}
-
-/** Whether a transaction is open, be it one that has failed. */
-function isInTransaction(client: PoolClient): boolean {
-  const status = client.getTransactionStatus();
-  return status === 'T' || status === 'E';
 }

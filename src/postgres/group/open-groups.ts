@@ -4,6 +4,7 @@ import type { Branch, Vote } from '../../coordinator/participant/participant.js'
 import type { BranchWork } from '../branch/work.js';
 import type { ConnectionPool } from '../connection/connection-pool.js';
 import { Loners } from './loners.js';
+import { NeutralWork } from './neutral-work.js';
 import { type GivenWork, OpenGroup } from './open-group.js';
 
 /** Of so many groups it is known that they have ended: their prepare may come late, or again. */
@@ -13,6 +14,7 @@ const MOST_ENDED = 1_000;
 export class OpenGroups {
   /** The work that runs on its own. */
   readonly loners = new Loners();
+  private readonly neutral = new NeutralWork();
   private readonly groups = new Map<string, OpenGroup>();
   /** The latest groups that have ended, in order. */
   private readonly ended = new Set<string>();
@@ -44,7 +46,7 @@ export class OpenGroups {
     trials: readonly GivenWork[],
   ): Promise<readonly MemberVote[] | 'busy'> {
     if (group.attempt === 1) {
-      this.groups.set(gid, new OpenGroup(gid, work, this.pool, this.lockKey, this.loners));
+      this.groups.set(gid, new OpenGroup(gid, work, this.pool, this.lockKey, this.loners, this.neutral));
       group.signal.addEventListener('abort', () => this.end(gid), { once: true });
       if (group.signal.aborted) this.end(gid);
       group.signal.throwIfAborted();

@@ -1,0 +1,225 @@
+import { DatabaseError, type PoolClient, escapeLiteral } from 'pg';
+import type { Batch } from '../branch/batch.js';
+import { DUPLICATE_STATEMENT, statementsOf } from '../branch/session.js';
+import { OWN_MARK } from '../connection/own-names.js';
+import { lastRowsOf } from '../connection/own-queries.js';
+import { sendScript } from '../connection/script.js';
+import { codeOf } from '../sqlstate.js';
+
+const NAME = String.raw`(?:[a-z_][\w$]*|"[^"]+")`;
+const NAMES = String.raw`${NAME}(?:\s*,\s*${NAME})*`;
+const VALUE = String.raw`(?:\$\d+|-?\d+|null|default)`;
+const ROW = String.raw`\(\s*${VALUE}(?:\s*,\s*${VALUE})*\s*\)`;
+
+/** Matches a change of one table. It has no parentheses, so it calls no function, and no dot, which may call one as well. */
+const CHANGE = new RegExp(
+  String.raw`^\s*(?:update|delete\s+from)\s+(${NAME}(?:\.${NAME})?)\s((?:[\w$\s,=<>+\-*/%!]|"[^"]+")*)$`,
+  'i',
+);
+
+/** Matches the insertion of values into one table. */
+const INSERT = new RegExp(
+  String.raw`^\s*insert\s+into\s+(${NAME}(?:\.${NAME})?)\s*(?:\(\s*${NAMES}\s*\)\s*)?` +
+    String.raw`(values\s*${ROW}(?:\s*,\s*${ROW})*(?:\s+returning\s+${NAMES})?)\s*$`,
+  'i',
+);
+
+/** Matches what may name another table, and comments. */
+const MORE = /--|\/\*|\b(?:select|from|using|with|join|only|table|current|into)\b/i;
+
+/** The first number of an object that is not of PostgreSQL itself. */
+const OWN_SINCE = "'16384'::pg_catalog.oid";
+
+/**
+ * Matches an expression that calls a function of the user, or one of PostgreSQL that sets a setting or runs SQL: `set_config`,
+ * `query_to_xml` and the like, `ts_stat` and `ts_rewrite`. Their numbers are the same in all versions.
+ */
+const UNSAFE = escapeLiteral(':funcid ([0-9]{5,}|2078|29[234][0-9]|36[89][0-9])[^0-9]');
+
+/** The functions of foreign keys that change nothing: those that check, and those without an action or with RESTRICT. */
+const CHECKS = [1644, 1645, 1648, 1649, 1654, 1655].map((number) => `'${number}'::pg_catalog.oid`).join(', ');
+
+/** The statement that looks at tables. */
+const LOOK = `dtc neutral ${OWN_MARK}`;
+
+/** Texts that are remembered. */
+const MOST_TEXTS = 100;
+
+/** How long a table counts as one that may run other code. */
+const OTHER_FOR_MS = 60_000;
+
+/** In so many groups it is noted when each member is done, once that was missed. */
+const WATCHED = 16;
+
+/** So many of the latest times of groups count for their pace, so that a busy machine is not taken for slow work. */
+const LATEST = 4;
+
+/** What is known of the only table of a statement. */
+interface KnownText {
+  readonly table: string;
+  readonly isNeutral: boolean;
+  /** When it is looked up again. */
+  readonly until: number;
+}
+
+/** Sends one query of a group. @throws when nothing may be sent for it any more. */
+type Send = <T>(query: (client: PoolClient) => Promise<T>) => Promise<T>;
+
+/** @returns the only table of a statement that calls nothing; undefined if it may have others, or call something. */
+export function tableOf(text: string): string | undefined {
+  const [, table, rest] = CHANGE.exec(text) ?? INSERT.exec(text) ?? [];
+  return table === undefined || MORE.test(`${table} ${rest}`) ? undefined : table;
+}
+
+/**
+ * Finds the members that can change nothing but rows, so that nothing of the session need be reset behind them, and no
+ * constraint checked: each statement changes one table and calls nothing, and nothing of that table calls code of the user, has
+ * rules or policies, or is deferred. Whether it is so is proven when the work is done: then the tables are locked, and stay as
+ * they are until the group has ended.
+ */
+export class NeutralWork {
+  private readonly texts = new Map<string, KnownText>();
+  private watched = 0;
+  /** How slow the latest groups were, as a part of what is slow. */
+  private pace = 0;
+
+  /** A group begins. @returns whether it is to be noted when each of its members is done. */
+  isWatched(): boolean {
+    return this.watched > 0 && this.watched-- > 0;
+  }
+
+  /** It was not found out which member has failed, or was slow. */
+  watch(): void {
+    this.watched = WATCHED;
+    this.pace = 0;
+  }
+
+  /** @param share how long the members of a group took together, as a part of what is slow for one of them. */
+  took(share: number): void {
+    this.pace += (share - this.pace) / LATEST;
+    if (this.pace > 1) this.watch();
+  }
+
+  /** A table has changed since it was looked up. */
+  forget(client: PoolClient): void {
+    this.texts.clear();
+    statementsOf(client).delete(LOOK);
+  }
+
+  /** Looks up the tables of texts that are not known, and gives the session what the proof needs. */
+  async lookUp(send: Send, works: readonly Batch[]): Promise<void> {
+    const tables = new Map<string, string>();
+    for (const { statements } of works) {
+      for (const { text } of statements) {
+        const table = this.texts.get(text)?.table ?? tableOf(text);
+        // One that is not neutral keeps the whole group from it.
+        if (table === undefined) return;
+        tables.set(text, table);
+      }
+    }
+    if (!(await this.ready(send))) return;
+    for (const [text, table] of tables) {
+      const known = this.texts.get(text);
+      if (known !== undefined && known.until > performance.now()) continue;
+      const isNeutral = await this.isNeutral(send, table);
+      if (this.texts.size >= MOST_TEXTS) this.texts.clear();
+      const until = isNeutral ? Infinity : performance.now() + OTHER_FOR_MS;
+      this.texts.set(text, { table, isNeutral, until });
+    }
+  }
+
+  /** @returns the tables of the members; undefined if one of them may not be neutral, as far as was last known. */
+  tablesOf(works: readonly Batch[]): ReadonlySet<string> | undefined {
+    const tables = new Set<string>();
+    for (const { statements } of works) {
+      for (const { text } of statements) {
+        const known = this.texts.get(text);
+        if (known?.isNeutral !== true) return undefined;
+        tables.add(known.table);
+      }
+    }
+    return tables;
+  }
+
+  /** @returns statements of which one is an error unless the work that was done with these tables was neutral. */
+  proof(tables: ReadonlySet<string>): string[] {
+    return [...tables].map((table) => look(table, true));
+  }
+
+  /** @returns whether the session has the statement that looks at tables. */
+  private ready(send: Send): Promise<boolean> {
+    return send(async (client) => {
+      const statements = statementsOf(client);
+      if (statements.has(LOOK)) return true;
+      const { error } = await sendScript(client, prepareLook());
+      if (error !== undefined && !(error instanceof DatabaseError)) throw error;
+      if (error !== undefined && codeOf(error) !== DUPLICATE_STATEMENT) return false;
+      statements.add(LOOK);
+      return true;
+    });
+  }
+
+  private async isNeutral(send: Send, table: string): Promise<boolean> {
+    try {
+      const [row] = await send((client) =>
+        lastRowsOf<{ neutral: string | null }>(client, look(table, false)),
+      );
+      return row!.neutral === 'true';
+    } catch (error) {
+      // The schema may not be looked at: the member itself shows why.
+      if (error instanceof DatabaseError) return false;
+      throw error;
+    }
+  }
+}
+
+function look(table: string, isProof: boolean): string {
+  return `EXECUTE "${LOOK}" (${escapeLiteral(table)}, ${isProof})`;
+}
+
+/** Who creates functions, operators or casts may have them called by any statement. */
+function prepareLook(): string {
+  const isOwn = `OPERATOR(pg_catalog.>=) ${OWN_SINCE}`;
+  const ofTable = (catalog: string, column: string, condition: string): string =>
+    none(`pg_catalog.${catalog} WHERE ${column} OPERATOR(pg_catalog.=) t.oid AND ${condition}`);
+  const table = [
+    `t.oid OPERATOR(pg_catalog.=) pg_catalog.to_regclass($1)::pg_catalog.oid`,
+    `t.relkind OPERATOR(pg_catalog.=) 'r'`,
+    `t.relpersistence OPERATOR(pg_catalog.<>) 't'`,
+    // The number of the access method heap.
+    `t.relam OPERATOR(pg_catalog.=) '2'::pg_catalog.oid`,
+    'NOT (t.relhasrules OR t.relrowsecurity OR t.relhassubclass OR t.relispartition)',
+    ofTable(
+      'pg_trigger',
+      'tgrelid',
+      `(tgdeferrable OR tgfoid OPERATOR(pg_catalog.<>) ALL (ARRAY[${CHECKS}]))`,
+    ),
+    ofTable('pg_attribute', 'attrelid', `atttypid ${isOwn}`),
+    ofTable('pg_attrdef', 'adrelid', unsafe('adbin')),
+    ofTable('pg_constraint', 'conrelid', unsafe('conbin')),
+    ofTable(
+      'pg_index',
+      'indrelid',
+      `(${unsafe('indexprs')} OR ${unsafe('indpred')} OR ` +
+        `EXISTS (SELECT FROM pg_catalog.unnest(indclass) AS class WHERE class ${isOwn}))`,
+    ),
+  ];
+  const neutral = [
+    none(`pg_catalog.pg_operator WHERE oid ${isOwn}`),
+    none(`pg_catalog.pg_cast WHERE oid ${isOwn}`),
+    `EXISTS (SELECT FROM pg_catalog.pg_class AS t WHERE ${table.join(' AND ')})`,
+  ];
+  return (
+    `PREPARE "${LOOK}" (pg_catalog.text, pg_catalog.bool) AS SELECT found.neutral::pg_catalog.text AS neutral, ` +
+    `(CASE WHEN found.neutral OR NOT $2 THEN '0' ELSE 'a table of the group may run other code now' END)::pg_catalog.int4 ` +
+    `FROM (SELECT ${neutral.join(' AND ')} AS neutral OFFSET 0) AS found`
+  );
+}
+
+function none(what: string): string {
+  return `NOT EXISTS (SELECT FROM ${what})`;
+}
+
+function unsafe(expression: string): string {
+  return `${expression}::pg_catalog.text OPERATOR(pg_catalog.~) ${UNSAFE}`;
+}
