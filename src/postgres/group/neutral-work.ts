@@ -42,6 +42,9 @@ const CHECKS = [1644, 1645, 1648, 1649, 1654, 1655].map((number) => `'${number}'
 /** The statement that looks at tables. */
 const LOOK = `dtc neutral ${OWN_MARK}`;
 
+/** The savepoint before the proof. */
+const PROOF = `dtc_${OWN_MARK}_proof`;
+
 /** Texts that are remembered. */
 const MOST_TEXTS = 100;
 
@@ -141,9 +144,14 @@ export class NeutralWork {
     return tables;
   }
 
-  /** @returns statements of which one is an error unless the work that was done with these tables was neutral. */
+  /**
+   * @returns statements of which one is an error unless the work that was done with these tables was neutral. They go back to a
+   * savepoint, which releases their locks on the catalogs: the prepared transaction would keep each, and log it.
+   */
   proof(tables: ReadonlySet<string>): string[] {
-    return [...tables].map((table) => look(table, true));
+    if (tables.size === 0) return [];
+    const looks = [...tables].map((table) => look(table, true));
+    return [`SAVEPOINT ${PROOF}`, ...looks, `ROLLBACK TO ${PROOF}`];
   }
 
   /** @returns whether the session has the statement that looks at tables. */
@@ -180,8 +188,6 @@ function look(table: string, isProof: boolean): string {
 /** Who creates functions, operators or casts may have them called by any statement. */
 function prepareLook(): string {
   const isOwn = `OPERATOR(pg_catalog.>=) ${OWN_SINCE}`;
-  const ofTable = (catalog: string, column: string, condition: string): string =>
-    none(`pg_catalog.${catalog} WHERE ${column} OPERATOR(pg_catalog.=) t.oid AND ${condition}`);
   const table = [
     `t.oid OPERATOR(pg_catalog.=) pg_catalog.to_regclass($1)::pg_catalog.oid`,
     `t.relkind OPERATOR(pg_catalog.=) 'r'`,
@@ -189,14 +195,14 @@ function prepareLook(): string {
     // The number of the access method heap.
     `t.relam OPERATOR(pg_catalog.=) '2'::pg_catalog.oid`,
     'NOT (t.relhasrules OR t.relrowsecurity OR t.relhassubclass OR t.relispartition)',
-    ofTable(
+    `(NOT t.relhastriggers OR ${ofTable(
       'pg_trigger',
       'tgrelid',
       `(tgdeferrable OR tgfoid OPERATOR(pg_catalog.<>) ALL (ARRAY[${CHECKS}]))`,
-    ),
+    )})`,
     ofTable('pg_attribute', 'attrelid', `atttypid ${isOwn}`),
     ofTable('pg_attrdef', 'adrelid', unsafe('adbin')),
-    ofTable('pg_constraint', 'conrelid', unsafe('conbin')),
+    `(t.relchecks OPERATOR(pg_catalog.=) 0 OR ${ofTable('pg_constraint', 'conrelid', unsafe('conbin'))})`,
     ofTable(
       'pg_index',
       'indrelid',
@@ -214,6 +220,12 @@ function prepareLook(): string {
     `(CASE WHEN found.neutral OR NOT $2 THEN '0' ELSE 'a table of the group may run other code now' END)::pg_catalog.int4 ` +
     `FROM (SELECT ${neutral.join(' AND ')} AS neutral OFFSET 0) AS found`
   );
+}
+
+/** Counts what fits, by the index of the table. NOT EXISTS may read the whole catalog. */
+function ofTable(catalog: string, column: string, condition: string): string {
+  const where = `${column} OPERATOR(pg_catalog.=) t.oid AND ${condition}`;
+  return `(SELECT pg_catalog.count(*) FROM pg_catalog.${catalog} WHERE ${where}) OPERATOR(pg_catalog.=) 0`;
 }
 
 function none(what: string): string {
