@@ -95,6 +95,7 @@ describe.skipIf(!HAS_CHROMIUM)('acting from the dashboard', () => {
         body: {
           reason: 'the provider is back',
           action: 'retry',
+          alarm: expect.stringMatching(/^stalled\.payment\./) as string,
           targets: [{ transactionId: STALLED_ID, branchId: 'payment' }],
         },
       },

@@ -42,7 +42,7 @@ describe.skipIf(!HAS_CHROMIUM)('the pages of the dashboard', () => {
       expect(stalled).toMatch(
         /warning.*1 transaction at payment.*ECONNREFUSED.*12 min \d\d s.*Next attempt (in \d+ s|now)/s,
       );
-      expect(await page.locator('h2').first().innerText()).toBe('Needs attention 3 2 critical, 1 warning');
+      expect(await page.locator('h2').first().innerText()).toBe('Needs attention 3: 2 critical, 1 warning');
     });
 
     it('shows the last hour as a picture and the same in words', async () => {
@@ -71,6 +71,13 @@ describe.skipIf(!HAS_CHROMIUM)('the pages of the dashboard', () => {
       expect(await count('.marker-done')).toBe(2);
       expect(await count('.marker-failed')).toBe(10);
       expect(await count('.marker-stalled')).toBe(1);
+      const numbers = await picture
+        .locator('.marker-failed text')
+        .evaluateAll((texts) =>
+          texts.map((text) => text.getBoundingClientRect()).map(({ left, right }) => [left, right]),
+        );
+      for (const [index, [left]] of numbers.entries())
+        if (index > 0) expect(left).toBeGreaterThan(numbers[index - 1]![1]!);
       expect(await count('.marker-next')).toBe(1);
       expect(await picture.locator('.decision').textContent()).toBe('commit decided');
       expect(await picture.locator('.marker-failed title').first().textContent()).toContain('ECONNREFUSED');
@@ -300,6 +307,27 @@ describe.skipIf(!HAS_CHROMIUM)('the pages of the dashboard', () => {
       .poll(() => page.locator('.facts').innerText())
       .toMatch(/Group\s+shop\.1\.9: 3 members, run 2/i);
     expect(await page.locator('.facts a').getAttribute('href')).toBe('#/transactions/shop.1.9');
+  });
+
+  it('leaves out the beginning of an id where it has no room, and shows a mark for attention whole', async () => {
+    const { page } = await suite.open('#/transactions?show=stalled', {
+      viewport: { width: 1_000, height: 800 },
+    });
+    const row = page.locator('.row[aria-rowindex]:not(.row-head)').first();
+    await row.waitFor();
+    const { id, cell, mark, state } = await row.evaluate((element) => {
+      const box = (selector: string): DOMRect => element.querySelector(selector)!.getBoundingClientRect();
+      return {
+        id: box('.row-id bdi'),
+        cell: box('.row-id'),
+        mark: box('.mark-warn, .mark-bad'),
+        state: box('.row-state'),
+      };
+    });
+    // Both end on the right; what has no room is on the left.
+    expect(id.right).toBeLessThanOrEqual(cell.right + 1);
+    expect(mark.left).toBeGreaterThanOrEqual(state.left);
+    expect(mark.right).toBeLessThanOrEqual(state.right);
   });
 
   it('filters, keeps the filters in the address, and goes to a transaction and back', async () => {

@@ -17,7 +17,7 @@ export function AlarmList({ overview }: { readonly overview: Overview }) {
     <section aria-labelledby="attention" class={alarms.length > 0 ? 'section section-alarm' : 'section'}>
       <h2 id="attention">
         Needs attention <span class="count">{alarmsTotal}</span>
-        {alarms.length > 0 && <span class="quiet tally"> {tallyOf(alarms)}</span>}
+        {alarms.length > 0 && <span class="quiet tally">: {tallyOf(alarms)}</span>}
       </h2>
       <Table
         caption="Problems that need attention, the most urgent first"

@@ -22,7 +22,7 @@ export function TransactionRow({ transaction, position }: Props) {
         <a href={transactionHref(transactionId)}>{name}</a>
       </span>
       <span role="cell" class="row-id mono quiet">
-        {transactionId}
+        <bdi>{transactionId}</bdi>
       </span>
       <span role="cell" class="row-participants quiet">
         {branches.map(({ participant }) => participant).join(', ')}

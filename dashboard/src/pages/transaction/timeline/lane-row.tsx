@@ -1,6 +1,6 @@
 import { MarkerShape } from './marker-shape.js';
 import type { Lane, Span } from './picture.js';
-import type { Scale } from './scale.js';
+import { type Scale, ticksOf } from './scale.js';
 
 interface Props {
   readonly lane: Lane;
@@ -14,10 +14,14 @@ interface Props {
 
 const THICKNESS: Readonly<Record<Span['kind'], number>> = { preparing: 12, prepared: 6, owed: 2 };
 const MAX_LABEL_CHARS = 24;
+/** The room of the number of an attempt, in pixels. */
+const LEAST_BETWEEN_NUMBERS = 20;
 
 /** The events of one branch, from left to right. */
 export function LaneRow({ lane, scale, top, height, width, isNarrow }: Props) {
   const middle = middleOf(top, height, isNarrow);
+  const failed = lane.markers.filter(({ kind }) => kind === 'failed').map(({ atMs }) => atMs);
+  const numbered = new Set(ticksOf(failed, scale, LEAST_BETWEEN_NUMBERS));
   return (
     <g>
       <path class="lane-rule" d={`M0 ${top + height}H${width}`} />
@@ -33,7 +37,13 @@ export function LaneRow({ lane, scale, top, height, width, isNarrow }: Props) {
         />
       ))}
       {lane.markers.map((marker, index) => (
-        <MarkerShape key={index} marker={marker} x={scale(marker.atMs)} y={middle} />
+        <MarkerShape
+          key={index}
+          marker={marker}
+          x={scale(marker.atMs)}
+          y={middle}
+          isNumbered={numbered.has(marker.atMs)}
+        />
       ))}
     </g>
   );

@@ -4,15 +4,19 @@ interface Props {
   readonly marker: Marker;
   readonly x: number;
   readonly y: number;
+  /** Whether there is room for the number of a failed attempt. */
+  readonly isNumbered: boolean;
 }
 
 /** One event. Its shape shows the kind, its colour only helps; its text appears under the pointer. */
-export function MarkerShape({ marker, x, y }: Props) {
+export function MarkerShape({ marker, x, y, isNumbered }: Props) {
   return (
     <g class={`marker marker-${marker.kind}`} transform={`translate(${x} ${y})`}>
       <title>{marker.label}</title>
       <Shape kind={marker.kind} />
-      {marker.kind === 'failed' && marker.attempt !== undefined && <text y={-9}>{marker.attempt}</text>}
+      {marker.kind === 'failed' && isNumbered && marker.attempt !== undefined && (
+        <text y={-9}>{marker.attempt}</text>
+      )}
     </g>
   );
 }
