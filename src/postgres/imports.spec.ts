@@ -23,6 +23,7 @@ describe('The entry of PostgreSQL', () => {
       'coordinator/errors.ts',
       'coordinator/histogram.ts',
       'coordinator/option-fields.ts',
+      'coordinator/version.ts',
       'coordinator/within.ts',
     ]);
     // The contract of participants, and neither their registry nor their calls.
