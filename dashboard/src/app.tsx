@@ -10,6 +10,7 @@ import { LiveContext, useLiveFeed } from './live/use-live.js';
 import { Page } from './pages/page.js';
 import { useRoute } from './route.js';
 import { useSession } from './session.js';
+import { zoneOf } from './words/moments.js';
 
 interface Question {
   readonly action: Action;
@@ -39,6 +40,9 @@ export function App({ onUnauthenticated }: { readonly onUnauthenticated: () => v
         <main id="main" tabIndex={-1}>
           <Page route={route} />
         </main>
+        <footer class="quiet">
+          Times are those of {zoneOf(new Date())}. Each shows its moment in UTC under the pointer.
+        </footer>
         <Announcer text={announcement} />
         {question !== null && (
           <ActionDialog

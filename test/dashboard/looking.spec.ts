@@ -164,6 +164,13 @@ describe.skipIf(!HAS_CHROMIUM)('the pages of the dashboard', () => {
       await expect.poll(() => rows.count()).toBeGreaterThan(2);
     });
 
+    it('says of which zone its times are', async () => {
+      const { page } = await suite.open('#/', { viewport });
+      expect(await page.locator('footer').innerText()).toMatch(
+        /^Times are those of \S+, GMT\S*\. Each shows/,
+      );
+    });
+
     it('fits, and has no obstacles', async () => {
       const { page } = await suite.open('#/', { viewport });
       const found: unknown[] = [];
