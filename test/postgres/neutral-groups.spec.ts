@@ -3,7 +3,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect, it, vi } from 'vite
 import { PostgresResourceManager, type PostgresSettings } from '../../src/postgres/index.js';
 import { balanceOf, openAccounts } from '../support/postgres/bank.js';
 import { someBranch } from '../support/postgres/branches.js';
-import { type Member, TestGroup, add, does } from '../support/postgres/groups.js';
+import { type Member, TestGroup, add, does, work } from '../support/postgres/groups.js';
 import { PostgresServer, type TestDatabase } from '../support/postgres/server.js';
 
 /** Matches the statement of a member. */
@@ -72,7 +72,11 @@ it('nothing is reset behind members that can change nothing but rows', async () 
     await committed(group);
   }
   await expect(balanceOf(database, 'ann')).resolves.toBe(104);
-  // One other member, and the session is reset behind all.
+  // One without a statement, or one other member, and the session is reset behind all.
+  const empty = new TestGroup(manager);
+  await expect(empty.run(add('ann', 0), work([]))).resolves.toEqual(['commit', 'commit']);
+  expect(hasReset()).toBe(true);
+  await committed(empty);
   const mixed = new TestGroup(manager);
   await mixed.run(add('ann', 1), does('SELECT $1::int', 1));
   expect(hasReset()).toBe(true);
@@ -90,6 +94,15 @@ const OTHER_CODE: readonly (readonly [what: string, sql: string])[] = [
   ['a generated column', 'CREATE TABLE t (n int, m int GENERATED ALWAYS AS (f(n)) STORED)'],
   ['a check', 'CREATE TABLE t (n int CHECK (f(n) < 9))'],
   ['a domain', 'CREATE DOMAIN d AS int CHECK (f(VALUE) < 9); CREATE TABLE t (n int, m d)'],
+  [
+    'a domain of a default',
+    'CREATE DOMAIN d AS int CHECK (f(VALUE) < 9); CREATE TABLE t (n int, m int DEFAULT 5::d)',
+  ],
+  [
+    'a domain of a check',
+    'CREATE DOMAIN d AS int CHECK (f(VALUE) < 9); CREATE TABLE t (n int CHECK ((n::d) > 0))',
+  ],
+  ['a table of the same name', 'CREATE TABLE t (n int); CREATE TABLE public.t (n int)'],
   ['an index', 'CREATE TABLE t (n int); CREATE INDEX ON t (f(n))'],
   ['a part of an index', 'CREATE TABLE t (n int); CREATE INDEX ON t (n) WHERE f(n) > 0'],
   ['a rule', 'CREATE TABLE t (n int); CREATE RULE r AS ON UPDATE TO t DO ALSO SELECT f(1)'],
@@ -121,7 +134,7 @@ it('the session is reset where a table may run other code, or checks a constrain
     await expect(group.run(set(), set())).resolves.toEqual(['commit', 'commit']);
     if (!hasReset()) found.push(what);
     await group.rollback();
-    await database.query(`DROP SCHEMA ${schema} CASCADE`);
+    await database.query(`DROP SCHEMA ${schema} CASCADE; DROP TABLE IF EXISTS public.t`);
   }
   expect(found).toEqual(['none']);
 });

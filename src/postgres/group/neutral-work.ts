@@ -6,35 +6,42 @@ import { lastRowsOf } from '../connection/own-queries.js';
 import { sendScript } from '../connection/script.js';
 import { codeOf } from '../sqlstate.js';
 
+/** White space as PostgreSQL reads it. That of JavaScript has characters which belong to a name there. */
+const SPACE = String.raw`[ \t\r\n\f]`;
 const NAME = String.raw`(?:[a-z_][\w$]*|"[^"]+")`;
-const NAMES = String.raw`${NAME}(?:\s*,\s*${NAME})*`;
+const COMMA = String.raw`${SPACE}*,${SPACE}*`;
+const NAMES = `${NAME}(?:${COMMA}${NAME})*`;
 const VALUE = String.raw`(?:\$\d+|-?\d+|null|default)`;
-const ROW = String.raw`\(\s*${VALUE}(?:\s*,\s*${VALUE})*\s*\)`;
+const ROW = String.raw`\(${SPACE}*${VALUE}(?:${COMMA}${VALUE})*${SPACE}*\)`;
 
 /** Matches a change of one table. It has no parentheses, so it calls no function, and no dot, which may call one as well. */
 const CHANGE = new RegExp(
-  String.raw`^\s*(?:update|delete\s+from)\s+(${NAME}(?:\.${NAME})?)\s((?:[\w$\s,=<>+\-*/%!]|"[^"]+")*)$`,
+  String.raw`^${SPACE}*(?:update|delete${SPACE}+from)${SPACE}+(${NAME}(?:\.${NAME})?)${SPACE}` +
+    String.raw`((?:[\w$ \t\r\n\f,=<>+\-*/%!]|"[^"]+")*)$`,
   'i',
 );
 
 /** Matches the insertion of values into one table. */
 const INSERT = new RegExp(
-  String.raw`^\s*insert\s+into\s+(${NAME}(?:\.${NAME})?)\s*(?:\(\s*${NAMES}\s*\)\s*)?` +
-    String.raw`(values\s*${ROW}(?:\s*,\s*${ROW})*(?:\s+returning\s+${NAMES})?)\s*$`,
+  String.raw`^${SPACE}*insert${SPACE}+into${SPACE}+(${NAME}(?:\.${NAME})?)${SPACE}*(?:\(${SPACE}*${NAMES}${SPACE}*\)${SPACE}*)?` +
+    String.raw`(values${SPACE}*${ROW}(?:${COMMA}${ROW})*(?:${SPACE}+returning${SPACE}+${NAMES})?)${SPACE}*$`,
   'i',
 );
 
-/** Matches what may name another table, and comments. */
-const MORE = /--|\/\*|\b(?:select|from|using|with|join|only|table|current|into)\b/i;
+/** Matches what may name another table, and comments. PostgreSQL 14 reads a keyword directly behind a number. */
+const MORE = /--|\/\*|(?:\b|\d)(?:select|from|using|with|join|only|table|current|into)\b/i;
 
 /** The first number of an object that is not of PostgreSQL itself. */
 const OWN_SINCE = "'16384'::pg_catalog.oid";
 
 /**
- * Matches an expression that calls a function of the user, or one of PostgreSQL that sets a setting or runs SQL: `set_config`,
- * `query_to_xml` and the like, `ts_stat` and `ts_rewrite`. Their numbers are the same in all versions.
+ * Matches an expression with a type of the user, such as a domain and its check, or one that calls a function of the user, or one of
+ * PostgreSQL that sets a setting or runs SQL: `set_config`, `query_to_xml` and the like, `ts_stat` and `ts_rewrite`. Their numbers
+ * are the same in all versions.
  */
-const UNSAFE = escapeLiteral(':funcid ([0-9]{5,}|2078|29[234][0-9]|36[89][0-9])[^0-9]');
+const UNSAFE = escapeLiteral(
+  '(:funcid ([0-9]{5,}|2078|29[234][0-9]|36[89][0-9])|:[a-z_]*type([iI]d)? [0-9]{5,})[^0-9]',
+);
 
 /** The functions of foreign keys that change nothing: those that check, and those without an action or with RESTRICT. */
 const CHECKS = [1644, 1645, 1648, 1649, 1654, 1655].map((number) => `'${number}'::pg_catalog.oid`).join(', ');
@@ -135,6 +142,8 @@ export class NeutralWork {
   tablesOf(works: readonly Batch[]): ReadonlySet<string> | undefined {
     const tables = new Set<string>();
     for (const { statements } of works) {
+      // A part with nothing to send would be an empty query.
+      if (statements.length === 0) return undefined;
       for (const { text } of statements) {
         const known = this.texts.get(text);
         if (known?.isNeutral !== true) return undefined;
@@ -192,6 +201,11 @@ function prepareLook(): string {
     `t.oid OPERATOR(pg_catalog.=) pg_catalog.to_regclass($1)::pg_catalog.oid`,
     `t.relkind OPERATOR(pg_catalog.=) 'r'`,
     `t.relpersistence OPERATOR(pg_catalog.<>) 't'`,
+    // A statement that was prepared before the other table was made does not mean that one.
+    `(SELECT pg_catalog.count(*) FROM pg_catalog.pg_class AS other WHERE other.relname OPERATOR(pg_catalog.=) t.relname ` +
+      `AND other.oid OPERATOR(pg_catalog.<>) t.oid AND (SELECT nspname FROM pg_catalog.pg_namespace AS place ` +
+      `WHERE place.oid OPERATOR(pg_catalog.=) other.relnamespace) OPERATOR(pg_catalog.=) ` +
+      `ANY (pg_catalog.current_schemas(true))) OPERATOR(pg_catalog.=) 0`,
     // The number of the access method heap.
     `t.relam OPERATOR(pg_catalog.=) '2'::pg_catalog.oid`,
     'NOT (t.relhasrules OR t.relrowsecurity OR t.relhassubclass OR t.relispartition)',
