@@ -156,6 +156,23 @@ describe('An operator', () => {
     ]);
   });
 
+  it('gives an order that is carried out only if it still fits once it is recorded', async () => {
+    const { actions, log, id, view } = await stalled();
+    let why: string | undefined;
+    const gate = Promise.withResolvers<void>();
+    log.gate = gate.promise;
+    const resolving = actions.resolve(id, 'failing', 'commit', { ...ALICE, refusal: () => why });
+    why = 'The branch has stalled for another reason by now.';
+    gate.resolve();
+
+    await expect(resolving).rejects.toThrow(why);
+    expect(view().branches[0]).toMatchObject({ stalled: true });
+    expect(log.entries).toMatchObject([
+      { action: 'resolve', detail: 'as commit' },
+      { action: 'resolve', detail: `refused: ${why}` },
+    ]);
+  });
+
   it('forgets the report of one branch, and leaves those of the others, also in the log', async () => {
     const lying = new ScriptedParticipant({ commit: { heuristic: 'rollback' } });
     const other = new ScriptedParticipant({ commit: { heuristic: 'mixed' } });

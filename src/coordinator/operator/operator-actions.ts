@@ -25,6 +25,13 @@ export interface OperatorOrder {
   readonly by: string;
   /** The reason, 1 to 300 characters. */
   readonly reason: string;
+  /**
+   * Says why the order no longer fits; undefined while it does. Asked before the order is recorded, and again right before it is
+   * carried out.
+   *
+   * @internal
+   */
+  readonly refusal?: (() => string | undefined) | undefined;
 }
 
 /** The place of an entry in the audit trail of all members. @publicApi */
@@ -302,10 +309,11 @@ export class OperatorActions {
    */
   private async order(
     action: Action,
-    { by, reason }: OperatorOrder,
+    { by, reason, refusal }: OperatorOrder,
     act: (at: number) => void,
   ): Promise<void> {
     const { clock } = this.runtime.parts;
+    const refused = (): string | undefined => action.refusal?.() ?? refusal?.();
     const entry = {
       at: clock.epochMs + clock.now(),
       by,
@@ -314,11 +322,11 @@ export class OperatorActions {
       reason,
       detail: action.detail ?? null,
     };
-    const before = action.refusal?.();
+    const before = refused();
     if (before !== undefined) this.refuse(entry, before, action.subject);
     await this.auditTrail.write(entry);
     if (action.subject !== undefined) transactionIn(action.subject).needExtras().isTouched = true;
-    const after = (await action.refusalOfLog?.()) ?? action.refusal?.();
+    const after = (await action.refusalOfLog?.()) ?? refused();
     if (after !== undefined) {
       await this.auditTrail.write({ ...entry, detail: `refused: ${after}` });
       this.refuse(entry, after, action.subject);

@@ -1,6 +1,5 @@
 import { Injectable } from '@nestjs/common';
 import {
-  ActionRefusedError,
   type Alarm,
   AlarmBoard,
   CoordinatorMembers,
@@ -78,8 +77,15 @@ export class OwnAnswers {
     if (kind === 'forget' || kind === 'forget-report') await this.actions.takeUpReports(transactionId);
     const before = this.view(transactionId);
     if (before === undefined) throw new TransactionNotFoundError(transactionId);
-    if (alarm !== undefined) checkCounted(alarm, before, 'branchId' in action ? action.branchId : undefined);
-    const order: OperatorOrder = { by: action.by, reason: action.reason };
+    const branchId = 'branchId' in action ? action.branchId : undefined;
+    const order: OperatorOrder = {
+      by: action.by,
+      reason: action.reason,
+      refusal:
+        alarm === undefined
+          ? undefined
+          : () => reasonNotCounted(alarm, this.view(transactionId), transactionId, branchId),
+    };
     switch (kind) {
       case 'abort':
         await this.actions.abort(transactionId, order);
@@ -158,15 +164,20 @@ export class OwnAnswers {
   }
 }
 
-/** @throws ActionRefusedError when the alarm does not count the transaction, or that branch of it. */
-function checkCounted(alarm: string, { transactionId, branches }: TransactionView, branchId?: string): void {
-  const isCounted = branches.some(
+/** @returns why the order of an alarm does not fit; undefined while the alarm counts the transaction, or that branch of it. */
+function reasonNotCounted(
+  alarm: string,
+  view: TransactionView | undefined,
+  transactionId: string,
+  branchId: string | undefined,
+): string | undefined {
+  const isCounted = view?.branches.some(
     (branch) =>
       (branchId === undefined || branch.branchId === branchId) && branch.alarms?.includes(alarm) === true,
   );
-  if (isCounted) return;
+  if (isCounted === true) return undefined;
   const target = branchId === undefined ? transactionId : `Branch "${branchId}" of ${transactionId}`;
-  throw new ActionRefusedError(`${target} does not have the problem any more that the order is for.`);
+  return `${target} does not have the problem any more that the order is for.`;
 }
 
 /** @returns as many of the entries as one answer can hold. The others are on the next page. */
