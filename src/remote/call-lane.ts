@@ -137,8 +137,13 @@ export class CallLane {
   /** @returns undefined for a call whose time is over: it is not sent. */
   private sentAs(waiting: Waiting, now: number): Sent | undefined {
     const timeLeftMs = Math.floor(waiting.deadline - now);
-    if (waiting.signal?.aborted === true || timeLeftMs < 1) {
+    if (timeLeftMs < 1) {
       waiting.reject(this.notSent('its time was over before the call was sent'));
+      return undefined;
+    }
+    if (waiting.signal?.aborted === true) {
+      // Another participant may have refused: this host has no problem.
+      waiting.reject(this.unreachable('nothing waited for it any more before the call was sent'));
       return undefined;
     }
     return { text: encodeCall(Object.assign(waiting.call, { timeLeftMs })), waiting };

@@ -195,6 +195,21 @@ describe('What is known of a host', () => {
     expect(other.remoteContact.failure!.problem).toBe('its time was over before the call was sent');
   });
 
+  it('has no call that nothing waited for any more when there was a place: that says nothing of the host', async () => {
+    const open = Promise.withResolvers<void>();
+    const slow = { ...hostAt('http://stock'), send: () => open.promise };
+    const participant = new RemoteParticipant('stock', slow, { ...LIMITS, maxInFlight: 1, maxQueued: 1 });
+    const branch = { transactionId: idOf('shop', 1, 1), branchId: 'b', payload: 1, attempt: 1, run: runOf() };
+    const deadline = Date.now() + 60_000;
+    const first = participant.prepare({ ...branch, deadline } as Branch);
+    first.catch(() => {});
+    const second = participant.prepare({ ...branch, deadline, signal: AbortSignal.abort() });
+    open.resolve();
+    await expect(second).rejects.toThrow('nothing waited for it any more');
+    await expect(first).rejects.toThrow('its answer is missing');
+    expect(participant.remoteContact.failure!.problem).toBe('its answer is missing');
+  });
+
   it('is when it has answered last, and which call has got no answer and why', async () => {
     vi.useFakeTimers({ toFake: ['Date', 'performance'], now: Date.parse('2026-01-01T00:00:00.000Z') });
     let answer: (receive: (value: unknown) => void) => Promise<void>;

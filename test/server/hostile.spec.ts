@@ -276,7 +276,7 @@ describe('A hostile caller', () => {
         expect([status, statuses.get(status) ?? 0]).not.toContain(0);
       // No process listens where participants may register. On a busy machine the time is over before that is
       // known.
-      const unreached = ['connect ECONNREFUSED 127.0.0.1:9', 'its time was over before the call was sent'];
+      const unreached = ['connect ECONNREFUSED 127.0.0.1:9', 'before the call was sent'];
       const errors = server.log.entries.filter(({ level }) => level === 'error').map(({ text }) => text);
       expect(errors.filter((text) => !unreached.some((why) => text.includes(why)))).toEqual([]);
     },
