@@ -169,7 +169,7 @@ export class OutboxRelays
           `late ${store.name}`,
           'warn',
           `${messages} messages of ${store.name} have come too late to be sent within their lease: this process stood still, or the answer of ` +
-            'the database was slow. They are sent when the lease ends.',
+            'the database was slow. They were given back, and are taken again.',
         ),
       hanging: (attempts) =>
         this.line(
