@@ -4,7 +4,7 @@ import { promisify } from 'node:util';
 import { beforeAll, expect, it } from 'vitest';
 
 /** How many schedules every run of the tests goes through; `npm run test:ci` goes on to 200,000. */
-const SCHEDULES_IN_TESTS = 20_000;
+const SCHEDULES_IN_TESTS = 50_000;
 /** And how many with members that share a log, where it goes on to 10,000. */
 const SCHEDULES_OF_MEMBERS_IN_TESTS = 300;
 /** And how many whose participants prepare several transactions as one, where it goes on to 20,000. */
