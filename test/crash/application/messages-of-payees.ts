@@ -18,6 +18,7 @@ export class MessagesOfPayees {
   ) {
     this.outbox = new PostgresOutbox({ connection, name: 'payees' });
     this.receiver = new Pool({ connectionString: connection, application_name: 'receiver', max: 1 });
+    this.receiver.on('error', () => {});
   }
 
   get relay(): DynamicModule {
