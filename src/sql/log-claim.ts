@@ -74,7 +74,7 @@ export class LogClaim<S extends NameSession = NameSession> {
   /**
    * Holds the name of the coordinator from now on, if it does not already.
    *
-   * @param isOwnRun asks the log of the run. @default the function given for the same run before
+   * @param isOwnRun asks the log of the run. @default the function given for the same run before, but none for a host
    * @param waitMs how long to wait for another process that holds it. @default claimWaitMs
    * @throws a refusal when another process has it, or the name was used here with another log or a copy of
    * it.
@@ -150,8 +150,7 @@ export class LogClaim<S extends NameSession = NameSession> {
     before: Promise<void> | undefined,
   ): Promise<void> {
     await before?.catch(ignore);
-    const known = [this.asked, this.claimant].find((one) => one && keyOfRun(one.run) === keyOfRun(run));
-    const claimant = { run, isOwnRun: isOwnRun ?? known?.isOwnRun };
+    const claimant = { run, isOwnRun: isOwnRun ?? this.knownAnswersFor(run) };
     this.asked = claimant;
     if (this.holds(run)) return;
     await this.checkBefore(claimant);
@@ -175,6 +174,12 @@ export class LogClaim<S extends NameSession = NameSession> {
       await session.leave();
       throw error;
     }
+  }
+
+  /** A host knows only the answers that its coordinator has sent with a claim: for a later question it has none. */
+  private knownAnswersFor(run: CoordinatorRun): IsOwnRun | undefined {
+    if (run.isOfHost === true) return undefined;
+    return [this.asked, this.claimant].find((one) => one && keyOfRun(one.run) === keyOfRun(run))?.isOwnRun;
   }
 
   /** A refused run does not end the claim of the accepted run. */
