@@ -224,3 +224,19 @@ describe('A participant that many runs without a durable log have claimed', () =
     await transact(manager, durable);
   });
 });
+
+describe('A replica of a host', () => {
+  it('prepares branches of a run whose claim it has refused with a question', async () => {
+    const [coordinator, first, replica] = [shop(), manage(), manage()];
+    await first.start({ ...coordinator.run, isOfHost: true }, coordinator.log.isOwnRun);
+    await first.close();
+    const next = { ...coordinator.restart(), isOfHost: true } as const;
+    const ask = (): Promise<boolean> => Promise.reject(new Error('is it an earlier run?'));
+    await expect(replica.start(next, ask)).rejects.toThrow('is it an earlier run?');
+
+    // Another replica has got the answer, and this one gets the branch.
+    const branch = branchOf(next);
+    await expect(replica.prepare(branch, takeOne)).resolves.toBe('commit');
+    await replica.commit(again(branch));
+  });
+});
