@@ -62,9 +62,10 @@ describe('A call between members', () => {
 
   it('is accepted with every token of the list, so that a token can be replaced', async () => {
     const { transactionId } = await two.transactions.run({ branches: [branch('bank', 1)] });
-    expect((await one.get<Shown>(`transactions/${transactionId}`)).body).toMatchObject({
-      owner: { member: 'two' },
-    });
+    // The name of a new member comes with the next look at the log.
+    await expect
+      .poll(async () => (await one.get<Shown>(`transactions/${transactionId}`)).body)
+      .toMatchObject({ owner: { member: 'two' } });
 
     const other = (await one.transactions.run({ branches: [] })).transactionId;
     const refused = await two.post(`transactions/${other}/forget`, ORDER);
