@@ -36,7 +36,7 @@ export class LogClaims<S extends NameSession = NameSession> {
   /**
    * Holds the claim of a run from now on, if it does not already.
    *
-   * @param isOwnRun asks the log of the run. @default the function given for the same run before
+   * @param isOwnRun asks the log of the run. @default the function given for the same run before, but none for a host
    * @throws a refusal when another log has the name of the coordinator, or a different log has worked here
    * under the same id.
    */

@@ -183,7 +183,7 @@ describe('An operator', () => {
       branches: [branch('lying', 1), branch('other', 1)],
     });
     await settled();
-    await expect(actions.forgetReport(id, 'nobody', ALICE)).rejects.toMatchObject({
+    await expect(actions.forgetReport(id, 'missing', ALICE)).rejects.toMatchObject({
       code: 'DTC_BRANCH_NOT_FOUND',
     });
 
