@@ -5,6 +5,7 @@ import {
   ScriptedParticipant,
   type TestCoordinatorOptions,
   createTestCoordinator,
+  settled,
 } from '../../src/coordinator/testing/index.js';
 import { Reporter } from '../../src/coordinator/observation/reporter.js';
 import { NO_EVENTS, NO_LINES } from '../../src/coordinator/observation/silent-reporting.fixture.js';
@@ -12,6 +13,8 @@ import { NO_EVENTS, NO_LINES } from '../../src/coordinator/observation/silent-re
 const TIMEOUT_MS = 800;
 /** How many transactions try it in that time. */
 const TRIALS = 8;
+/** After this time without an answer, and the next look at it, transactions ask it first. */
+const DOUBTED_AFTER_MS = TIMEOUT_MS / TRIALS + 100;
 const SILENT = { code: 'DTC_PARTICIPANT_SILENT', participant: 'silent' };
 
 function coordinator(options: TestCoordinatorOptions = {}) {
@@ -49,8 +52,8 @@ describe('A participant that does not answer its prepares (fault 16)', () => {
     for (const refusal of refusals) expect(refusal).toMatchObject(SILENT);
     expect(refusals[0]).toMatchObject({ retryAfterMs: TIMEOUT_MS / TRIALS - 10 });
     expect(silent.count('prepare')).toBe(3 + TRIALS);
-    // A refused transaction has done nothing at the other participants.
-    expect(sound.count('prepare')).toBe(3 + TRIALS);
+    // Neither those that were refused nor those that try it have done anything at the other participants.
+    expect(sound.count('prepare')).toBe(3);
     expect(runtime.admission.refusals.get('DTC_PARTICIPANT_SILENT')).toBe(refusals.length);
     await expect(transactions.run({ branches: [branch('sound', 1)] })).resolves.toMatchObject({
       status: 'committed',
@@ -241,5 +244,101 @@ describe('A participant that does not answer its prepares (fault 16)', () => {
     await outcomes;
     many.script = {};
     for (const one of await Promise.all([run(), run()])) expect(one).toMatchObject({ status: 'committed' });
+  });
+});
+
+describe('A participant that owes answers and gives none (fault 16)', () => {
+  /** Has it hang for long enough that the next transactions doubt it. */
+  async function doubted() {
+    const made = coordinator();
+    const first = made.run();
+    await made.clock.advance(DOUBTED_AFTER_MS);
+    return { ...made, first };
+  }
+
+  it('is asked before the others, which hear nothing of a transaction that it does not answer', async () => {
+    const { run, clock, silent, sound, first, transactions } = await doubted();
+    const outcome = run();
+    await clock.advance(TIMEOUT_MS);
+    expect(await first).toMatchObject({ status: 'aborted', cause: 'timed-out' });
+    expect(await outcome).toMatchObject({ status: 'aborted', cause: 'timed-out' });
+    expect([silent.count('prepare'), silent.count('rollback')]).toEqual([2, 2]);
+    expect([sound.count('prepare'), sound.count('rollback')]).toEqual([1, 1]);
+    const { transactionId } = await outcome;
+    expect(transactions.find(transactionId)).toMatchObject({ state: 'ABORTED' });
+  });
+
+  it('is asked before the others until it has answered', async () => {
+    const { run, clock, silent, sound, first } = await doubted();
+    const gate = Promise.withResolvers<void>();
+    silent.script = { prepare: [{ until: gate.promise, then: 'yes' }, 'yes'] };
+    const outcome = run();
+    await settled();
+    expect(sound.count('prepare')).toBe(1);
+    gate.resolve();
+    expect(await outcome).toMatchObject({ status: 'committed' });
+    expect(sound.count('prepare')).toBe(2);
+    await clock.advance(100);
+    const next = run();
+    expect(sound.count('prepare')).toBe(3);
+    expect(await next).toMatchObject({ status: 'committed' });
+    await clock.advance(TIMEOUT_MS);
+    await first;
+  });
+
+  it('is not one that has answered late, or that was asked nothing for long', async () => {
+    const { clock, silent, sound, transactions, run } = coordinator();
+    const gate = Promise.withResolvers<void>();
+    silent.script = { prepare: [{ until: gate.promise, then: 'yes' }, 'hang'] };
+    const slow = transactions.run({ timeoutMs: 20, branches: [branch('sound', 1), branch('silent', 1)] });
+    await clock.advance(20);
+    expect(await slow).toMatchObject({ cause: 'timed-out' });
+    gate.resolve();
+    await clock.advance(DOUBTED_AFTER_MS);
+    const next = run();
+    expect(sound.count('prepare')).toBe(2);
+    await clock.advance(TIMEOUT_MS);
+    await next;
+  });
+
+  it('is asked in the order that the caller has chosen', async () => {
+    const { transactions, clock, silent, sound, first } = await doubted();
+    const branches = [branch('sound', 1), branch('silent', 1)];
+    const outcome = transactions.run({ branches, prepareInTurn: true });
+    await settled();
+    // The participant that is silent was registered first.
+    expect([silent.count('prepare'), sound.count('prepare')]).toEqual([2, 1]);
+    await clock.advance(TIMEOUT_MS);
+    await Promise.all([outcome, first]);
+    // It was not asked yet, but the order is no reason to keep the decision from it.
+    expect(sound.count('rollback')).toBe(2);
+  });
+
+  it('keeps no rollback from the others if the caller may have worked there, or they heard of the start', async () => {
+    const { transactions, clock, sound, participants, first } = await doubted();
+    const open = transactions.begin();
+    open.enlist(branch('sound', 1));
+    open.enlist(branch('silent', 1));
+    const committing = open.commit();
+    const hearing = Object.assign(new ScriptedParticipant(), { branchStarted: vi.fn<() => void>() });
+    participants.register(hearing, { name: 'hearing' });
+    const running = transactions.run({ branches: [branch('hearing', 1), branch('silent', 1)] });
+    await clock.advance(TIMEOUT_MS);
+    for (const outcome of [await committing, await running])
+      expect(outcome).toMatchObject({ cause: 'timed-out' });
+    await first;
+    expect([sound.count('prepare'), sound.count('rollback')]).toEqual([1, 2]);
+    expect(hearing.branchStarted).toHaveBeenCalledOnce();
+    expect([hearing.count('prepare'), hearing.count('rollback')]).toEqual([0, 1]);
+  });
+
+  it('is another one when it is registered again', async () => {
+    const { run, clock, participants, sound, first } = await doubted();
+    participants.unregister('silent');
+    participants.register(new ScriptedParticipant({ prepare: 'hang' }), { name: 'silent' });
+    const next = run();
+    expect(sound.count('prepare')).toBe(2);
+    await clock.advance(TIMEOUT_MS);
+    await Promise.all([next, first]);
   });
 });

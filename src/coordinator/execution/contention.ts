@@ -1,4 +1,5 @@
 import type { RegisteredParticipant } from '../participant/registered-participant.js';
+import { NO_BRANCHES, includes } from '../protocol/index.js';
 import type { Clock } from './clock.js';
 import type { BranchRecord, TransactionRecord } from './records.js';
 import type { Turns } from './transaction-extras.js';
@@ -80,7 +81,9 @@ function holdAfter(mark: Mark | undefined, now: number): number {
 /**
  * The branches of a transaction whose participants prepare one after the other, in the order in which the
  * participants were registered, and at one participant in the order of the branch ids. All transactions use
- * the same order, so no two wait for each other in a circle.
+ * the same order, so no two wait for each other in a circle. Exception: participants that may not answer come
+ * first. What waits for them holds nothing elsewhere then; if they answer after all, a circle is possible, and
+ * ends as one of transactions that ask all at once does.
  */
 export class InTurn implements Turns<BranchRecord> {
   private readonly order: readonly BranchRecord[];
@@ -89,8 +92,13 @@ export class InTurn implements Turns<BranchRecord> {
   private readonly askedAts: number[] = [];
 
   constructor(transaction: TransactionRecord) {
-    const { branches, decider } = transaction;
-    this.order = branches.filter(({ index }) => index !== decider).toSorted(inLockOrder);
+    const { branches, decider, extras } = transaction;
+    const first = extras?.askedFirst ?? NO_BRANCHES;
+    const order = branches.filter(({ index }) => index !== decider).toSorted(inLockOrder);
+    const [early, later] = [true, false].map((isFirst) =>
+      order.filter(({ index }) => includes(first, index) === isFirst),
+    );
+    this.order = [...early!, ...later!];
   }
 
   /** @returns the branch whose turn it is; undefined when each has had its turn. */

@@ -270,6 +270,7 @@ export class CoordinatorRuntime {
       isOpen: () => this.admission.isOpen,
       check: (transaction) => this.admission.checkAgain(transaction),
       refused: (error) => this.admission.refused(error),
+      askedFirst: (transaction) => this.executor.voting.silent.askedFirst(transaction),
     });
   }
 
@@ -306,7 +307,7 @@ export class CoordinatorRuntime {
     this.grouping?.sweep();
     this.capacities.sweep(now);
     this.timeLimits.sweep(now);
-    this.executor.voting.silent.sweep(now);
+    this.executor.voting.silent.sweep(now, () => this.parts.participants.registered());
     this.registry.expire(now);
     if (this.isMarkBehind) this.raiseMark();
     this.onSweep(now);

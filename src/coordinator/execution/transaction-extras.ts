@@ -47,10 +47,14 @@ export class TransactionExtras<T, B> {
   /** Whether the caller wants the participants to prepare one after the other. */
   inTurn = false;
   /**
-   * The order in which the participants prepare one after the other, by request of the caller or after
-   * conflicts.
+   * The order in which the participants prepare one after the other: by request of the caller, after
+   * conflicts, or because some may not answer.
    */
   turns: Turns<B> | undefined = undefined;
+  /** The branches that are asked before the others, because their participants may not answer. */
+  askedFirst: BranchSet = NO_BRANCHES;
+  /** Whether the other branches have taken no room yet, and their participants know nothing of them. */
+  isFirstOnly = false;
   /** Resolves the outcome of the handle; undefined once the caller is told. */
   settleHandle: ((outcome: Outcome) => void) | undefined = undefined;
   /** Whether the caller's request is run again after this attempt. */

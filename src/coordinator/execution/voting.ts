@@ -3,6 +3,7 @@ import { type Failure, failureOf } from '../gate/failure.js';
 import { GivenBranch } from '../participant/given-branch.js';
 import type { RegisteredParticipant } from '../participant/registered-participant.js';
 import {
+  NO_BRANCHES,
   PREPARING,
   VOTE_ABORT,
   VOTE_COMMIT,
@@ -62,9 +63,11 @@ export class Voting {
       ambient.leave(() => this.prepare(transaction));
       return;
     }
+    this.findFirst(transaction);
     const { extras } = transaction;
     if (extras !== undefined) limits.keep(transaction);
-    if (extras?.inTurn || (contention.isLikely && contention.calls(transaction))) {
+    const isOrdered = extras !== undefined && (extras.inTurn || extras.askedFirst !== NO_BRANCHES);
+    if (isOrdered || (contention.isLikely && contention.calls(transaction))) {
       this.askInTurn(transaction);
       return;
     }
@@ -87,6 +90,17 @@ export class Voting {
     }
   }
 
+  /** Transactions that were admitted with all their room, or need none, have not been looked at yet. */
+  private findFirst(transaction: TransactionRecord): void {
+    if (!this.silent.isAny || transaction.extras?.isFirstOnly) return;
+    const first = this.silent.askedFirst(transaction);
+    if (first === NO_BRANCHES) return;
+    const extras = transaction.needExtras();
+    extras.askedFirst = first;
+    // The caller of an open transaction may have worked at any participant.
+    extras.isFirstOnly = transaction.settle !== undefined;
+  }
+
   private askInTurn(transaction: TransactionRecord): void {
     transaction.needExtras().turns = new InTurn(transaction);
     this.takeTurn(transaction);
@@ -98,6 +112,7 @@ export class Voting {
     for (let branch = transaction.firstBranch; branch !== undefined; branch = branch.next) {
       branch.participant.places?.release(branch);
     }
+    this.parts.limits.withdraw(transaction);
     this.parts.limits.keep(transaction);
   }
 
@@ -179,11 +194,19 @@ export class Voting {
   /** Asks the next participant to prepare, unless the transaction is decided by now. */
   private takeTurn(transaction: TransactionRecord): void {
     if (transaction.state !== PREPARING) return;
-    const branch = transaction.extras?.turns?.next();
+    const { extras } = transaction;
+    const branch = extras?.turns?.next();
     if (branch === undefined) return;
-    const { places } = branch.participant;
-    if (places === undefined) this.ask(branch);
-    else places.request(branch);
+    if (extras!.isFirstOnly && !includes(extras!.askedFirst, branch.index)) {
+      this.parts.limits.takeRest(transaction, () => this.request(branch));
+    } else this.request(branch);
+  }
+
+  private request(branch: BranchRecord): void {
+    const { transaction, participant } = branch;
+    if (transaction.state !== PREPARING) return;
+    if (participant.places === undefined) this.ask(branch);
+    else participant.places.request(branch);
   }
 
   /** It is the turn of this branch. */
@@ -204,6 +227,7 @@ export class Voting {
   private mayCall(branch: BranchRecord): boolean {
     const { participant } = branch;
     branch.call = CALL_PREPARE;
+    participant.silence.asks++;
     if (participant.silence.isLikely) participant.silence.asked(this.parts.clock.now());
     if (participant.paused === undefined) return true;
     refuseWhilePaused(branch);

@@ -1,14 +1,21 @@
+/** Later than any moment. */
+const NEVER = Number.POSITIVE_INFINITY;
+
 /** How a participant has answered its prepares. */
 interface AnswerCounts {
   readonly commitVotes: number;
   readonly readOnlyVotes: number;
   readonly refusals: number;
   readonly failures: number;
+  readonly lateAnswers: number;
 }
 
 /** A participant that has not answered this number of prepares in time, one after the other, is silent. */
 const MISSED = 3;
-/** The number of transactions that ask a silent participant in the time that it has for one prepare. */
+/**
+ * The number of transactions that ask a silent participant in the time that it has for one prepare. One that
+ * has answered nothing for as long as the time between two of them is doubtful.
+ */
 const TRIALS = 8;
 /**
  * A time-out that is noticed later than this part of its time says nothing of the participant: the
@@ -18,8 +25,10 @@ const NOTICED_WITHIN = 1 / 4;
 
 /**
  * Whether a participant has stopped answering. Each transaction that names it then waits for its whole time
- * to prepare, and holds room and rows at the other participants. So only a few of them ask it, until it
- * answers again.
+ * to prepare. So only a few of them ask it, until it answers again.
+ *
+ * Long before that is sure, the participant is doubtful: it owes answers and gives none. Transactions then ask
+ * it before the others, so that they hold no room and no rows there while they wait for it.
  */
 export class Silence {
   private missed = 0;
@@ -28,6 +37,15 @@ export class Silence {
   private missedAt = 0;
   private triedAt = Number.NEGATIVE_INFINITY;
   private sinceAt = 0;
+  /** How many prepares it was asked for. */
+  asks = 0;
+  /** The number of its answers, late ones included, that the last look has found, and of the asks then. */
+  private heard = 0;
+  private asksThen = 0;
+  /** When a look first found a prepare without any answer after it. */
+  private owesSince = NEVER;
+  /** Whether transactions ask it before the others. */
+  isDoubtful = false;
 
   constructor(private readonly counts: AnswerCounts) {}
 
@@ -53,6 +71,19 @@ export class Silence {
    */
   since(now: number, prepareTimeoutMs: number): number | undefined {
     return this.missed >= MISSED && !this.isOver(now, prepareTimeoutMs) ? this.sinceAt : undefined;
+  }
+
+  /**
+   * Finds out whether it is doubtful. To be called often.
+   *
+   * @param prepareTimeoutMs of the participant.
+   */
+  look(now: number, prepareTimeoutMs: number): void {
+    const heard = answersIn(this.counts) + this.counts.lateAnswers;
+    if (heard !== this.heard) this.hear(heard);
+    else if (this.owesSince === NEVER && this.asks > this.asksThen) this.owesSince = now;
+    this.isDoubtful =
+      now - this.owesSince >= prepareTimeoutMs / TRIALS || this.since(now, prepareTimeoutMs) !== undefined;
   }
 
   /** Whether it is worth asking {@link waitMs}. */
@@ -82,6 +113,14 @@ export class Silence {
   /** It has answered something else in time, or is another one from now on. */
   end(): void {
     this.missed = 0;
+    this.hear(this.heard);
+    this.isDoubtful = false;
+  }
+
+  private hear(heard: number): void {
+    this.heard = heard;
+    this.asksThen = this.asks;
+    this.owesSince = NEVER;
   }
 
   private isOver(now: number, prepareTimeoutMs: number): boolean {
