@@ -183,6 +183,20 @@ it('a member that fails is found in a run that shows when each is done, and so i
   expect(hasReset()).toBe(true);
 });
 
+it('a group that runs again has the limits of its latest run', async () => {
+  const group = new TestGroup(await manage(), { withinMs: 5_000 });
+  const members = Array.from({ length: 17 }, () => add('ann', 1));
+  const votes = await group.run(...members, add('nobody', 1));
+  expect(votes.map((vote) => vote === 'commit')).toEqual([...members.map(() => true), false]);
+  group.endsIn(60_000);
+  await group.run(...members);
+  expect(hasReset()).toBe(true);
+  const limits = sent.join('; ').matchAll(/EXECUTE "dtc mark \w+" \('\d+', (\d+), ''\)/g);
+  expect(Array.from(limits, ([, totalMs]) => Number(totalMs) > 60_000)).toEqual([true]);
+  await committed(group);
+  await expect(balanceOf(database, 'ann')).resolves.toBe(117);
+});
+
 it('a member that waits for another transaction is found in time, and the others are not', async () => {
   const other = new Client({ connectionString: database.url });
   await other.connect();

@@ -68,15 +68,15 @@ export interface PartAnswer extends Omit<GroupAnswer, 'results'> {
 /**
  * Divides the work of the members into parts, each behind a savepoint of its own.
  *
- * @param beginning comes before the first part, and ends with a savepoint. Undefined if the transaction is
- * open, and at one.
+ * @param beginning comes before the first part. If it opens the transaction, it ends with a savepoint.
+ * @param needsSavepoint whether the first part makes a savepoint of its own: the transaction is at none.
  * @param after comes behind the work of each member; nothing does if it is empty.
  * @param nextName gives the name of another savepoint.
  */
 export function partsOf(
   members: readonly Sent[],
-  beginning: readonly string[] | undefined,
-  isAtSavepoint: boolean,
+  beginning: readonly string[],
+  needsSavepoint: boolean,
   after: readonly string[],
   nextName: () => string,
 ): Part[] {
@@ -84,12 +84,12 @@ export function partsOf(
   const parts: Part[] = [];
   for (let from = 0; from < members.length; from += size) {
     const present = members.slice(from, from + size);
-    if (from === 0 && beginning !== undefined) parts.push(partOf(beginning, present, after));
-    else if (from === 0 && isAtSavepoint) parts.push(partOf([], present, after));
+    const first = from === 0 ? beginning : [];
+    if (from === 0 && !needsSavepoint) parts.push(partOf(first, present, after));
     else {
       // Outside of a transaction it is an error, and nothing behind it runs.
       const savepoint = nextName();
-      parts.push({ ...partOf([`SAVEPOINT ${savepoint}`], present, after), savepoint });
+      parts.push({ ...partOf([...first, `SAVEPOINT ${savepoint}`], present, after), savepoint });
     }
   }
   return parts;

@@ -341,8 +341,9 @@ export class OpenGroup {
     const after = this.loan.send((client) => this.work.sessions.afterMember(client, this.limitsOf(group)));
     const parts = partsOf(
       members,
-      beginning,
-      this.savepoints.at(-1)!.before === this.opened.length,
+      // Where nothing is reset behind each member, the transaction would keep the limits of the run that has opened it.
+      beginning ?? (this.isMarked ? [] : after),
+      this.hasOpened && this.savepoints.at(-1)!.before !== this.opened.length,
       this.isMarked ? after : [],
       () => `${START}_${++this.savepointsMade}`,
     );

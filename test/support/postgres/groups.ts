@@ -28,6 +28,7 @@ export function does(text: string, ...values: unknown[]): Member {
 /** A group, which the test runs and ends as the coordinator would. */
 export class TestGroup {
   readonly branch: TestBranch<null>;
+  private deadline: number;
   private attempt = 0;
   private readonly ids = new Map<Member, string>();
 
@@ -41,10 +42,16 @@ export class TestGroup {
   ) {
     const { withinMs } = given;
     this.branch = someBranch({ payload: null, ...(withinMs !== undefined && { withinMs }) });
+    this.deadline = this.branch.deadline;
   }
 
   get gid(): string {
     return gidOf(this.branch, this.manager.participant);
+  }
+
+  /** The next run may take this long. */
+  endsIn(ms: number): void {
+    this.deadline = Date.now() + ms;
   }
 
   /**
@@ -88,7 +95,8 @@ export class TestGroup {
   }
 
   private get group(): GroupBranch {
-    const { transactionId, branchId, deadline, signal, run } = this.branch;
+    const { transactionId, branchId, signal, run } = this.branch;
+    const { deadline } = this;
     const { workMs, waits = false } = this.given;
     const limit = workMs === undefined ? {} : { workDeadline: Date.now() + workMs };
     return { transactionId, branchId, deadline, signal, run, attempt: this.attempt, waits, ...limit };
