@@ -91,7 +91,8 @@ const MOMENTS: readonly (readonly [part: string, defer: (call: () => void) => vo
   'PREPARE "dtc branch',
   'PREPARE "dtc mark',
   'AS UPDATE accounts',
-  'pg_try_advisory_lock',
+  'PREPARE "dtc open',
+  'EXECUTE "dtc open',
   'ROLLBACK TO',
 ].flatMap((part) => [
   [part, queueMicrotask],

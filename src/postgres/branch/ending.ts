@@ -67,6 +67,7 @@ export class BranchEndings {
    * Ends the transaction in one round trip.
    *
    * @param first statements that come before all others.
+   * @param refusalOfFirst the meaning of an error that only those can cause; undefined for any other.
    * @returns `commit`, or a refusal. @throws when the result is not known.
    */
   async end(
@@ -74,12 +75,13 @@ export class BranchEndings {
     ending: Ending,
     mayLock: boolean,
     first: readonly string[] = [],
+    refusalOfFirst?: (error: unknown) => Vote | undefined,
   ): Promise<Vote> {
     const waits = waitsCutShort(client);
     const { statements, at } = this.scriptOf(client, ending, mayLock);
     const { commands, error } = await sendScript(client, [...first, ...statements].join('; '));
     throwIfCutShort(client, waits, ending.sql);
-    if (error !== undefined) return this.voteAfter(client, ending, error);
+    if (error !== undefined) return this.voteAfter(client, ending, error, refusalOfFirst);
     this.sessions.undone(client);
     if (commands[first.length + at] === ending.command) return 'commit';
     if (client.getTransactionStatus() !== 'I') await rollBack(client);
@@ -93,9 +95,14 @@ export class BranchEndings {
    *
    * @returns `commit`, or a refusal. @throws the error when the result is not known.
    */
-  async voteAfter(client: PoolClient, ending: Ending, error: unknown): Promise<Vote> {
+  async voteAfter(
+    client: PoolClient,
+    ending: Ending,
+    error: unknown,
+    refusalFor?: (error: unknown) => Vote | undefined,
+  ): Promise<Vote> {
     if (!(await rollBack(client))) throw error;
-    return (await this.isDone(client, ending)) ? 'commit' : voteByError(error);
+    return (await this.isDone(client, ending)) ? 'commit' : (refusalFor?.(error) ?? voteByError(error));
   }
 
   /** The session holds nothing of the work any more. */

@@ -184,12 +184,7 @@ export class BranchSessions {
    * done. @throws (as a rejection) the error of the server.
    */
   readyForGroup(client: PoolClient): Promise<void> | undefined {
-    const { statements } = sessionOf(client);
-    if (statements.has(MARK_STATEMENT)) return undefined;
-    return sendScript(client, this.prepareMark()).then(({ error }) => {
-      if (error !== undefined && codeOf(error) !== DUPLICATE_STATEMENT) throw error;
-      statements.add(MARK_STATEMENT);
-    });
+    return prepareOwn(client, MARK_STATEMENT, () => this.prepareMark());
   }
 
   /**
@@ -290,6 +285,21 @@ export function forgetStatements(client: PoolClient): void {
 /** The names of the library's own prepared statements in a session. */
 export function statementsOf(client: PoolClient): Set<string> {
   return sessionOf(client).statements;
+}
+
+/**
+ * Prepares a statement of the library's own in a session.
+ *
+ * @param sql gives the statement that prepares it.
+ * @returns undefined when the session has it. @throws (as a rejection) the error of the server.
+ */
+export function prepareOwn(client: PoolClient, name: string, sql: () => string): Promise<void> | undefined {
+  const { statements } = sessionOf(client);
+  if (statements.has(name)) return undefined;
+  return sendScript(client, sql()).then(({ error }) => {
+    if (error !== undefined && codeOf(error) !== DUPLICATE_STATEMENT) throw error;
+    statements.add(name);
+  });
 }
 
 /** The statements of batches that are prepared in a session. */

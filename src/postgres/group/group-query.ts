@@ -4,9 +4,6 @@ import { MEMBER_MARK } from '../branch/session.js';
 /** The column of the row that says that the group has the lock against those of other coordinators. */
 export const LOCK_MARK = `${MEMBER_MARK}_lock`;
 
-/** The column of the row that says that no trigger of the database prevents a group. */
-export const TRIGGER_MARK = `${MEMBER_MARK}_triggers`;
-
 /** The column beside it: when the members' work began, in milliseconds after the transaction has begun. */
 export const WORK_MARK = `${MEMBER_MARK}_work`;
 
@@ -17,7 +14,6 @@ export interface GroupAnswer {
   readonly error?: unknown;
   /** Whether the first row of all has come: that of the guard, if the query has opened the transaction. */
   readonly hasBegun: boolean;
-  readonly mayGroup: boolean;
   readonly isLocked: boolean;
   /** When the work of the members began, if this query has opened the transaction; as {@link doneAtMs}. */
   readonly startedAtMs: number | undefined;
@@ -32,14 +28,12 @@ export function askGroup(client: PoolClient, text: string): Promise<GroupAnswer>
   return new Promise((resolve) => {
     const doneAtMs: number[] = [];
     let hasBegun = false;
-    let mayGroup = false;
     let isLocked = false;
     let startedAtMs: number | undefined;
     const query = new Query(text, (error: Error | undefined, results: QueryResult | QueryResult[]) => {
       resolve({
         ...(error ? { error } : { results: [results].flat() }),
         hasBegun,
-        mayGroup,
         isLocked,
         startedAtMs,
         doneAtMs,
@@ -51,7 +45,7 @@ export function askGroup(client: PoolClient, text: string): Promise<GroupAnswer>
       else if (LOCK_MARK in row) {
         isLocked = true;
         startedAtMs = Number(row[WORK_MARK]);
-      } else if (TRIGGER_MARK in row) mayGroup = true;
+      }
     });
     client.query(query);
   });

@@ -1,9 +1,9 @@
 import { DatabaseError, type PoolClient, escapeLiteral } from 'pg';
+import { type Vote, refuse } from '../../coordinator/participant/participant.js';
 import type { Batch } from '../branch/batch.js';
-import { DUPLICATE_STATEMENT, statementsOf } from '../branch/session.js';
+import { UNLOCK, prepareOwn, statementsOf } from '../branch/session.js';
 import { OWN_MARK } from '../connection/own-names.js';
 import { lastRowsOf } from '../connection/own-queries.js';
-import { sendScript } from '../connection/script.js';
 import { codeOf } from '../sqlstate.js';
 
 /** White space as PostgreSQL reads it. That of JavaScript has characters which belong to a name there. */
@@ -49,6 +49,9 @@ const CHECKS = [1644, 1645, 1648, 1649, 1654, 1655].map((number) => `'${number}'
 /** The statement that looks at tables. */
 const LOOK = `dtc neutral ${OWN_MARK}`;
 
+/** SQLSTATE `invalid_text_representation`: the proof has failed. Nothing else in the query of a prepare reads a text as a number. */
+const NOT_PROVEN = '22P02';
+
 /** The savepoint before the proof. */
 const PROOF = `dtc_${OWN_MARK}_proof`;
 
@@ -81,6 +84,16 @@ export function tableOf(text: string): string | undefined {
   return table === undefined || MORE.test(`${table} ${rest}`) ? undefined : table;
 }
 
+/** @returns the refusal of a group whose prepare has this error; undefined if it is not the proof that has failed. */
+function refusalOfProof(error: unknown): Vote | undefined {
+  if (codeOf(error) !== NOT_PROVEN) return undefined;
+  return refuse(
+    'OTHER_CODE',
+    'since a table of the group was looked up, it may run other code, or the database has an operator, a cast or a table of the ' +
+      'same name that may: each transaction runs on its own',
+  );
+}
+
 /**
  * Finds the members that can change nothing but rows, so that nothing of the session need be reset behind them, and no
  * constraint checked: each statement changes one table and calls nothing, and nothing of that table calls code of the user, has
@@ -108,12 +121,6 @@ export class NeutralWork {
   took(share: number): void {
     this.pace += (share - this.pace) / LATEST;
     if (this.pace > 1) this.watch();
-  }
-
-  /** A table has changed since it was looked up. */
-  forget(client: PoolClient): void {
-    this.texts.clear();
-    statementsOf(client).delete(LOOK);
   }
 
   /** Looks up the tables of texts that are not known, and gives the session what the proof needs. */
@@ -154,25 +161,41 @@ export class NeutralWork {
   }
 
   /**
-   * @returns statements of which one is an error unless the work that was done with these tables was neutral. They go back to a
-   * savepoint, which releases their locks on the catalogs: the prepared transaction would keep each, and log it.
+   * Ends the transaction of a group, and proves before that the work that was done with these tables was neutral. The advisory
+   * locks of the session are released by then.
+   *
+   * @param end ends it behind other statements, with the meaning of an error that only those can cause.
+   * @returns the vote. @throws as `end` does.
    */
-  proof(tables: ReadonlySet<string>): string[] {
-    if (tables.size === 0) return [];
-    const looks = [...tables].map((table) => look(table, true));
-    return [`SAVEPOINT ${PROOF}`, ...looks, `ROLLBACK TO ${PROOF}`];
+  async end(
+    client: PoolClient,
+    tables: ReadonlySet<string>,
+    end: (first: readonly string[], refusalOfFirst?: (error: unknown) => Vote | undefined) => Promise<Vote>,
+  ): Promise<Vote> {
+    if (tables.size === 0) return end([UNLOCK]);
+    let vote: Vote | undefined;
+    try {
+      vote = await end(proofOf(tables), refusalOfProof);
+      return vote;
+    } finally {
+      // A table may have changed since it was looked up.
+      if (vote !== 'commit') {
+        this.texts.clear();
+        statementsOf(client).delete(LOOK);
+      }
+    }
   }
 
   /** @returns whether the session has the statement that looks at tables. */
   private ready(send: Send): Promise<boolean> {
     return send(async (client) => {
-      const statements = statementsOf(client);
-      if (statements.has(LOOK)) return true;
-      const { error } = await sendScript(client, prepareLook());
-      if (error !== undefined && !(error instanceof DatabaseError)) throw error;
-      if (error !== undefined && codeOf(error) !== DUPLICATE_STATEMENT) return false;
-      statements.add(LOOK);
-      return true;
+      try {
+        await prepareOwn(client, LOOK, prepareLook);
+        return true;
+      } catch (error) {
+        if (error instanceof DatabaseError) return false;
+        throw error;
+      }
     });
   }
 
@@ -188,6 +211,15 @@ export class NeutralWork {
       throw error;
     }
   }
+}
+
+/**
+ * @returns statements of which one is an error unless all of these tables are neutral. They go back to a savepoint, which
+ * releases their locks on the catalogs: the prepared transaction would keep each, and log it.
+ */
+function proofOf(tables: ReadonlySet<string>): string[] {
+  const looks = [...tables].map((table) => look(table, true));
+  return [`SAVEPOINT ${PROOF}`, ...looks, `ROLLBACK TO ${PROOF}`];
 }
 
 function look(table: string, isProof: boolean): string {
@@ -215,7 +247,12 @@ function prepareLook(): string {
       `(tgdeferrable OR tgfoid OPERATOR(pg_catalog.<>) ALL (ARRAY[${CHECKS}]))`,
     )})`,
     ofTable('pg_attribute', 'attrelid', `atttypid ${isOwn}`),
-    ofTable('pg_attrdef', 'adrelid', unsafe('adbin')),
+    // The planner may put the condition in front, and the whole catalog would be matched.
+    ofTable(
+      'pg_attrdef',
+      'adrelid',
+      `CASE WHEN adrelid OPERATOR(pg_catalog.=) t.oid THEN ${unsafe('adbin')} END`,
+    ),
     `(t.relchecks OPERATOR(pg_catalog.=) 0 OR ${ofTable('pg_constraint', 'conrelid', unsafe('conbin'))})`,
     ofTable(
       'pg_index',
@@ -231,7 +268,9 @@ function prepareLook(): string {
   ];
   return (
     `PREPARE "${LOOK}" (pg_catalog.text, pg_catalog.bool) AS SELECT found.neutral::pg_catalog.text AS neutral, ` +
-    `(CASE WHEN found.neutral OR NOT $2 THEN '0' ELSE 'a table of the group may run other code now' END)::pg_catalog.int4 ` +
+    `(CASE WHEN found.neutral OR NOT $2 THEN '0' ELSE 'a table of the group may run other code now' END)::pg_catalog.int4, ` +
+    // All work is done then. A statement of its own would cost as much as a member.
+    `CASE WHEN $2 THEN pg_catalog.pg_advisory_unlock_all()::pg_catalog.text END ` +
     `FROM (SELECT ${neutral.join(' AND ')} AS neutral OFFSET 0) AS found`
   );
 }

@@ -3,7 +3,7 @@ import type { GroupBranch, MemberVote } from '../../coordinator/participant/grou
 import { type Branch, type Vote, expiringVoteIn, refuse } from '../../coordinator/participant/participant.js';
 import type { Batch } from '../branch/batch.js';
 import { preparation } from '../branch/ending.js';
-import { type GroupLimits, UNLOCK, forgetStatements } from '../branch/session.js';
+import { type GroupLimits, forgetStatements } from '../branch/session.js';
 import { remainingUntil } from '../../sql/work.js';
 import { type BranchWork, NO_SUCH_STATEMENT } from '../branch/work.js';
 import type { ConnectionPool } from '../connection/connection-pool.js';
@@ -13,7 +13,7 @@ import { lockRequested } from '../connection/spoiled.js';
 import { codeOf } from '../sqlstate.js';
 import { type Opened, type Part, type PartAnswer, START, type Savepoint, type Sent } from './group-parts.js';
 import { answerFor, partsOf, trialsOf } from './group-parts.js';
-import { HAS_DEFERRED, MAY_GROUP, NOT_FREE, lockOf } from './group-opening.js';
+import { FITS_NO_GROUP, HAS_DEFERRED, NOT_FREE, openingOf, readyToOpen } from './group-opening.js';
 import { type GroupAnswer, askGroup, isInTransaction } from './group-query.js';
 import { GroupLoan } from './group-loan.js';
 import { prepareTexts, sentWork, signatureOf } from './grouped-work.js';
@@ -157,12 +157,12 @@ export class OpenGroup {
         return 'read-only';
       }
       // All work is done, so no group waits for this one with its own locks: the next may begin.
-      const { neutralTables } = this;
-      const first = [...this.neutral.proof(neutralTables), UNLOCK];
-      const vote = await this.loan.send((client) => {
-        const ended = this.work.endings.end(client, preparation(this.gid), false, first);
-        return neutralTables.size === 0 ? ended : this.unlessChanged(client, ended);
-      });
+      const ending = preparation(this.gid);
+      const vote = await this.loan.send((client) =>
+        this.neutral.end(client, this.neutralTables, (first, refusalOfFirst) =>
+          this.work.endings.end(client, ending, false, first, refusalOfFirst),
+        ),
+      );
       if (vote === 'commit') this.loan.end();
       else this.giveUp(undefined);
       return vote;
@@ -171,17 +171,6 @@ export class OpenGroup {
       throw error;
     } finally {
       signal.removeEventListener('abort', abandon);
-    }
-  }
-
-  /** If the group cannot be prepared, a table may have changed since it was looked up. */
-  private async unlessChanged(client: PoolClient, ended: Promise<Vote>): Promise<Vote> {
-    let vote: Vote | undefined;
-    try {
-      vote = await ended;
-      return vote;
-    } finally {
-      if (vote !== 'commit') this.neutral.forget(client);
     }
   }
 
@@ -274,6 +263,7 @@ export class OpenGroup {
     await this.loan.send((client) => this.work.look(client));
     await this.loan.send((client) => this.work.ready(client, deadline, false));
     await this.loan.send((client) => this.work.sessions.readyForGroup(client));
+    await this.loan.send(readyToOpen);
   }
 
   /**
@@ -409,9 +399,7 @@ export class OpenGroup {
     this.beganAt = Date.now();
     return [
       ...this.work.begin(this.gid, 'BEGIN', group),
-      // Each of the two may be an error, so that nothing behind it runs.
-      MAY_GROUP,
-      lockOf(this.lockKey, group.waits === true),
+      openingOf(this.lockKey, group.waits === true),
       `SAVEPOINT ${START}`,
     ];
   }
@@ -420,12 +408,13 @@ export class OpenGroup {
    * @throws the error that has prevented it, unless no group can be here now: the members run on their own
    * then.
    */
-  private noteOpened({ error, hasBegun, mayGroup, isLocked }: GroupAnswer): void {
+  private noteOpened({ error, hasBegun, isLocked }: GroupAnswer): void {
     this.hasOpened = hasBegun && isLocked;
     if (this.hasOpened) return;
-    if (codeOf(error) === NO_SUCH_STATEMENT) this.loan.send(forgetStatements);
-    if (!hasBegun || !NOT_FREE.has(codeOf(error))) throw error;
-    if (!mayGroup) this.loners.keepsAllOut();
+    const code = codeOf(error);
+    if (code === NO_SUCH_STATEMENT) this.loan.send(forgetStatements);
+    if (!hasBegun || (code !== FITS_NO_GROUP && !NOT_FREE.has(code))) throw error;
+    if (code === FITS_NO_GROUP) this.loners.keepsAllOut();
     this.isBusy = true;
     this.giveUp(error);
   }
