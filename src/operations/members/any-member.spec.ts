@@ -93,7 +93,54 @@ describe('An order to forget the reports of a transaction', () => {
 
     expect(await anyMember.actOn(FORGET)).toMatchObject({ owner: { epoch: 8, member: 'other' } });
     expect(actOn).toHaveBeenCalledOnce();
-    expect(asked).toEqual(['8 forget', '8 find', '9 find', '9 forget']);
+    expect(asked).toEqual(['8 forget', '9 find', '9 forget']);
+  });
+
+  const FORGET_REPORT = { ...FORGET, kind: 'forget-report', branchId: 'b' } as const;
+  const reportsOf = (...branchIds: readonly string[]): TransactionView => ({
+    ...viewOf('commit'),
+    branches: branchIds.map(
+      (branchId) => ({ branchId, heuristic: { kind: 'commit', reason: 'r' } }) as never,
+    ),
+  });
+
+  it('is given no member a second time because another report is left there', async () => {
+    const others = { '8 forget-report': { kind: 'answered', answer: reportsOf('b', 'c') } } as const;
+    const { anyMember, actOn, asked } = memberOf({ owner: OF_OTHER, others });
+    expect(await anyMember.actOn(FORGET_REPORT)).toMatchObject({ owner: { epoch: 8 } });
+    expect(asked).toEqual(['8 forget-report', '9 find']);
+
+    const own = memberOf({ owner: { kind: 'self' }, here: reportsOf('b', 'c') });
+    expect(await own.anyMember.actOn(FORGET_REPORT)).toMatchObject({ owner: { epoch: 7 } });
+    expect([own.actOn.mock.calls.length, own.asked]).toEqual([1, ['8 find', '9 find']]);
+
+    // The owner has forgotten it, and this member alone has it.
+    const here = memberOf({ owner: OF_OTHER, here: reportsOf('b', 'c') });
+    expect(await here.anyMember.actOn(FORGET_REPORT)).toMatchObject({ owner: { epoch: 7 } });
+    expect([here.actOn.mock.calls.length, here.asked]).toEqual([1, ['8 forget-report', '9 find']]);
+    expect(actOn).not.toHaveBeenCalled();
+  });
+
+  it('is given only to members where that branch has reported something', async () => {
+    const found = (transaction: TransactionView) =>
+      ({
+        kind: 'answered',
+        answer: { transaction, outcome: { transactionId: ID, status: 'aborted' } },
+      }) as const;
+    const others = { '8 forget-report': DONE, '9 find': found(reportsOf('c')) };
+    const { anyMember, actOn, asked } = memberOf({ owner: OF_OTHER, here: reportsOf('c'), others });
+    await anyMember.actOn(FORGET_REPORT);
+    expect([actOn.mock.calls.length, asked]).toEqual([0, ['8 forget-report', '9 find']]);
+    const both = memberOf({
+      owner: OF_OTHER,
+      here: reportsOf('b'),
+      others: { ...others, '9 find': found(reportsOf('b')), '9 forget-report': DONE },
+    });
+    await both.anyMember.actOn(FORGET_REPORT);
+    expect([both.actOn.mock.calls.length, both.asked]).toEqual([
+      1,
+      ['8 forget-report', '9 find', '9 forget-report'],
+    ]);
   });
 
   it('is carried out by the member that alone has them', async () => {
@@ -101,7 +148,7 @@ describe('An order to forget the reports of a transaction', () => {
     const { anyMember, asked } = memberOf({ owner: OF_OTHER, others });
 
     expect(await anyMember.actOn(FORGET)).toMatchObject({ owner: { epoch: 9, member: 'third' } });
-    expect(asked).toEqual(['8 forget', '8 find', '9 find', '9 forget']);
+    expect(asked).toEqual(['8 forget', '9 find', '9 forget']);
   });
 
   it('is refused as its owner does when no member has any', async () => {

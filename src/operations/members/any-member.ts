@@ -95,43 +95,59 @@ export class AnyMember implements OnModuleInit {
   /** Carries out an order at the owner of the transaction. @throws as OperatorActions does; MemberUnreachableError. */
   async actOn(action: TransactionAction): Promise<OwnedTransaction> {
     if (action.kind !== 'forget' && action.kind !== 'forget-report') return this.actAtOwner(action);
-    const [atOwner] = await Promise.allSettled([this.actAtOwner(action)]);
+    const tried = new Set<number>();
+    const [atOwner] = await Promise.allSettled([this.actAtOwner(action, tried)]);
     // A member that has found a branch of a settled epoch has its report, and does not own the epoch.
-    const elsewhere = await this.forgetElsewhere(action);
+    const elsewhere = await this.forgetElsewhere(action, tried);
     if (atOwner.status === 'fulfilled') return atOwner.value;
     if (elsewhere === undefined) throw atOwner.reason;
     return elsewhere;
   }
 
-  /** @returns the transaction at a member that had reports of it; it is never a rejection. */
-  private async forgetElsewhere(action: ForgetAction): Promise<OwnedTransaction | undefined> {
+  /**
+   * @param tried the epochs of the members that have got the order. None gets it twice: a repeat is refused and recorded.
+   * @returns the transaction at a member that had reports of it; it is never a rejection.
+   */
+  private async forgetElsewhere(
+    action: ForgetAction,
+    tried: ReadonlySet<number>,
+  ): Promise<OwnedTransaction | undefined> {
     const { transactionId } = action;
     const { self } = this;
     if (self === null) return undefined;
     const forgotten: OwnedTransaction[] = [];
-    if (hasReports(this.own.view(transactionId))) {
+    if (!tried.has(self.epoch) && hasReports(this.own.view(transactionId), action)) {
       const [here] = await Promise.allSettled([this.own.actOn(action)]);
       if (here.status === 'fulfilled') forgotten.push(owned(here.value, self));
     }
     const ask = async (member: MemberView): Promise<void> => {
       const found = await this.client.ask(member, { kind: 'find', transactionId });
       if (found.kind !== 'answered' || !isAbout(transactionId, found.answer)) return;
-      if (!hasReports(found.answer.transaction)) return;
+      if (!hasReports(found.answer.transaction as TransactionView | null, action)) return;
       const asked = await this.client.ask(member, action);
       if (asked.kind === 'answered')
         forgotten.push(owned(asked.answer as TransactionView, ownerView(member)));
     };
-    await Promise.all(this.others().alive.map(ask));
+    await Promise.all(
+      this.others()
+        .alive.filter(({ epoch }) => !tried.has(epoch))
+        .map(ask),
+    );
     return forgotten[0];
   }
 
-  private async actAtOwner(action: TransactionAction): Promise<OwnedTransaction> {
+  /** @param tried gets the epoch of each member that gets the order. */
+  private async actAtOwner(action: TransactionAction, tried = new Set<number>()): Promise<OwnedTransaction> {
     const { transactionId } = action;
     const owner = await this.members.ownerOf(transactionId);
+    const actHere = async (): Promise<OwnedTransaction> => {
+      tried.add(this.members.own.epoch);
+      return owned(await this.own.actOn(action), this.self);
+    };
     switch (owner.kind) {
       case 'self':
       case 'foreign':
-        return owned(await this.own.actOn(action), this.self);
+        return actHere();
       case 'none':
         throw new MemberUnreachableError(
           `The member of ${transactionId} is gone, and no other one has adopted it yet.`,
@@ -143,10 +159,10 @@ export class AnyMember implements OnModuleInit {
           false,
         );
       case 'member': {
+        tried.add(owner.epoch);
         const asked = await this.client.ask(owner, action);
         const isOnlyHere = asked.kind === 'refused' && asked.code === 'DTC_TRANSACTION_NOT_FOUND';
-        if (isOnlyHere && this.own.view(transactionId) !== undefined)
-          return owned(await this.own.actOn(action), this.self);
+        if (isOnlyHere && this.own.view(transactionId) !== undefined) return actHere();
         const done = this.done(asked, ownerView(owner)) as TransactionView;
         return owned(done, ownerView(owner));
       }
@@ -325,10 +341,16 @@ export class AnyMember implements OnModuleInit {
 
 const NO_OTHERS = { alive: [], gone: [] } as const;
 
-/** Whether it has ended, and holds reports that no operator has dealt with. */
-function hasReports(transaction: Pick<TransactionView, 'heuristic' | 'endedAt'> | null | undefined): boolean {
-  return (
-    transaction?.heuristic !== undefined && transaction.heuristic !== null && transaction.endedAt !== null
+/**
+ * Whether it has ended, and holds reports that no operator has dealt with: for an order that concerns one branch, whether that
+ * branch has reported anything.
+ */
+function hasReports(transaction: TransactionView | null | undefined, action: ForgetAction): boolean {
+  if (transaction === undefined || transaction === null || transaction.endedAt === null) return false;
+  if ((transaction.heuristic ?? null) === null) return false;
+  if (action.kind === 'forget') return true;
+  return transaction.branches.some(
+    ({ branchId, heuristic }) => branchId === action.branchId && (heuristic ?? null) !== null,
   );
 }
 
