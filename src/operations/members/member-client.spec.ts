@@ -138,6 +138,21 @@ describe('A call to another member', () => {
     expect(requests).toBe(1);
   });
 
+  it('says that a member of an earlier version has done nothing, where it does not know the call', async () => {
+    const invalid = { ...refusal, status: 400, code: 'DTC_INVALID_REQUEST' };
+    answer = (response) =>
+      response.writeHead(400, { 'content-type': 'application/problem+json' }).end(JSON.stringify(invalid));
+    const asked = await clientThatSees([{ epoch: 7, state: 'alive' }]).ask(
+      { epoch: 7, address },
+      { kind: 'forget-report', transactionId: 'id', branchId: 'b', by: 'ann', reason: 'repaired' },
+    );
+    expect(asked).toEqual({
+      kind: 'failed',
+      problem: expect.stringContaining('earlier version'),
+      mayBeDone: false,
+    });
+  });
+
   it('believes a refusal of the member that it asks', async () => {
     answer = (response) =>
       response

@@ -27,6 +27,9 @@ const MAX_ANSWER_BYTES = 4 * 1024 * 1024;
 const TOO_LARGE = `its answer is larger than ${MAX_ANSWER_BYTES} bytes`;
 const MAX_HEADER_BYTES = 8 * 1024;
 const NOT_THIS_MEMBER = 'what answers at its address is not this member';
+/** A call is checked before anything is done for it, and one that does not fit names no member in its refusal. */
+const NOT_UNDERSTOOD =
+  'it does not know such a call, as a member of an earlier version does not, and has done nothing';
 /** A member that acts writes its audit trail first, which may take ten seconds. */
 const ACTION_TIMEOUT_MS = 12_000;
 
@@ -146,7 +149,9 @@ export class MemberClient implements BeforeApplicationShutdown {
     if (code === 'DTC_WRONG_MEMBER') return failed('another process has its address now');
     if (code === 'DTC_UNAUTHENTICATED') return failed('it does not accept the token of this member');
     if (!REFUSALS.has(code)) return failed(`it has refused the call (${code})`, true);
-    return this.isGivenBy(epoch, memberRefusalSchema.safeParse(json).data)
+    const given = memberRefusalSchema.safeParse(json).data;
+    if (given === undefined && code === 'DTC_INVALID_REQUEST') return failed(NOT_UNDERSTOOD);
+    return this.isGivenBy(epoch, given)
       ? { kind: 'refused', status, code, detail }
       : failed(NOT_THIS_MEMBER, true);
   }
