@@ -2,7 +2,14 @@ import { describe, expect, it } from 'vitest';
 import { alarmOf } from '../../../src/coordinator/observation/alarms/alarm.js';
 import type { BranchView, OwnedAlarm, TransactionSummary } from '../api/views.js';
 import { actionsOfBranch } from './transaction-actions.js';
-import { MAX_TARGETS, groupActionOf, groupKindsOf, messageOf, shortfallOf } from './group-actions.js';
+import {
+  MAX_TARGETS,
+  groupActionOf,
+  groupKindsOf,
+  leftOutOf,
+  messageOf,
+  shortfallOf,
+} from './group-actions.js';
 
 const STALLED: OwnedAlarm = {
   ...alarmOf('DtcStalled', 'payment', {
@@ -32,6 +39,12 @@ function stalled(id: string, fields: Partial<BranchView> = {}): TransactionSumma
     decision: 'commit',
     branches: [other, { ...branch, ...fields }],
   } as unknown as TransactionSummary;
+}
+
+function withoutAlarms(branch: BranchView): BranchView {
+  const copy: { alarms?: unknown } & BranchView = { ...branch };
+  delete copy.alarms;
+  return copy;
 }
 
 describe('one action for a group', () => {
@@ -96,6 +109,23 @@ describe('one action for a group', () => {
         /Where no decision is known.* No other decision changes\./,
       );
     }
+  });
+
+  it('says how many are left out because their member has an earlier version', () => {
+    const earlier = (id: string): TransactionSummary => {
+      const { branches, ...rest } = stalled(id);
+      return { ...rest, branches: branches.map((branch) => withoutAlarms(branch)) };
+    };
+    // A branch that no alarm counts has none either, beside one that this alarm counts.
+    const present = stalled('t2');
+    const sound = { ...present, branches: [earlier('t2').branches[0]!, present.branches[1]!] };
+    const { targets, consequences } = groupActionOf('retry', STALLED, [earlier('t1'), sound], false)!;
+    expect(targets).toEqual([{ transactionId: 't2', branchId: 'b' }]);
+    const said = '1 transaction of members of an earlier version is left out';
+    expect(consequences.filter((line) => line.startsWith(said))).toHaveLength(1);
+    expect(leftOutOf([earlier('t1'), earlier('t3')])).toMatch(/^2 transactions of .* are left out/);
+    expect(leftOutOf([sound])).toBe('');
+    expect(groupActionOf('retry', STALLED, [earlier('t1')], false)).toBeUndefined();
   });
 
   it('says whose transactions may be missing', () => {

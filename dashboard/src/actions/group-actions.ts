@@ -29,6 +29,21 @@ export function groupKindsOf({ name, unit, subject }: OwnedAlarm): readonly Grou
 }
 
 /**
+ * @param found the transactions of an alarm.
+ * @returns what an operator must know of those that are left out, because a member of an earlier version does not say which of
+ * their branches the alarm counts; an empty text when there are none.
+ */
+export function leftOutOf(found: readonly TransactionSummary[]): string {
+  const count = found.filter(({ branches }) => branches.every(({ alarms }) => alarms === undefined)).length;
+  if (count === 0) return '';
+  const [are, them] = count === 1 ? ['is', 'it'] : ['are', 'them'];
+  return (
+    `${plural(count, 'transaction', 'transactions')} of members of an earlier version ${are} left out: they do not say which ` +
+    `branches this problem counts. Act on ${them} alone, or repeat this when all members have this version.`
+  );
+}
+
+/**
  * @param found the transactions of the alarm as they are now, the oldest first.
  * @param isCut whether there are more of them.
  * @param missing the members whose transactions may be missing, as people call them.
@@ -49,7 +64,9 @@ export function groupActionOf(
   const counted = plural(targets.length, 'branch', 'branches');
   const which = isPart ? `the oldest ${counted}` : counted;
   const words = WORDS[kind](which, subject, targets.length, decisionsOf(found, targets));
+  const leftOut = leftOutOf(found);
   const rest = [
+    ...(leftOut === '' ? [] : [leftOut]),
     ...(isPart ? [`These are ${which} of the group. Repeat this for the others.`] : []),
     ...(missing.length > 0
       ? [

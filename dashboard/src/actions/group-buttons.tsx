@@ -4,7 +4,7 @@ import type { OwnedAlarm, PageOfAll } from '../api/views.js';
 import { Problem } from '../components/problem.js';
 import { useSession } from '../session.js';
 import { nameOfOwner } from '../words/owners.js';
-import { type GroupKind, MAX_TARGETS, groupActionOf, groupKindsOf } from './group-actions.js';
+import { type GroupKind, MAX_TARGETS, groupActionOf, groupKindsOf, leftOutOf } from './group-actions.js';
 import { useAskForAction } from './use-actions.js';
 
 const LABELS: Readonly<Record<GroupKind, string>> = {
@@ -33,7 +33,8 @@ export function GroupButtons({ alarm }: { readonly alarm: OwnedAlarm }) {
       const page = await client.get<PageOfAll>(`transactions?${query.toString()}`);
       const missing = page.unanswered.map(nameOfOwner);
       const action = groupActionOf(kind, alarm, page.transactions, page.nextCursor !== null, missing);
-      if (action === undefined) setProblem('None of them allows this now.');
+      if (action === undefined)
+        setProblem(`None of them allows this now. ${leftOutOf(page.transactions)}`.trimEnd());
       else ask!(action, () => undefined);
     } catch (error) {
       setProblem(describeProblem(error));
