@@ -75,13 +75,16 @@ export class RemoteParticipants implements OnModuleInit, OnApplicationShutdown {
     this.timers.add(setInterval(() => this.announceMarks(), forgetIntervalMs).unref());
   }
 
-  /** Decisions are still delivered until here. */
+  /**
+   * Decisions are still delivered until here. What still asks a host ends with its connection: a host that hangs keeps no
+   * process from its end.
+   */
   async onApplicationShutdown(): Promise<void> {
     this.isClosed = true;
     for (const timer of this.timers) clearInterval(timer);
+    await Promise.allSettled([...this.transports].map(async (transport) => transport.close()));
     await Promise.allSettled([this.changes, this.refreshing, this.forgetting]);
     await Promise.all([...this.known.values()].map(({ participant }) => participant.looked()));
-    await Promise.allSettled([...this.transports].map(async (transport) => transport.close()));
   }
 
   /** @returns every remote participant, as it is reached now. */
@@ -190,6 +193,8 @@ export class RemoteParticipants implements OnModuleInit, OnApplicationShutdown {
   /** Takes over what has changed in the store, at this member or another one. */
   private async refreshNow(): Promise<void> {
     const found = await this.storeOf().registrations();
+    // A new address would be left open.
+    this.checkOpen();
     for (const { name, address, revision, isRemoved } of found) {
       const known = this.known.get(name);
       if (known !== undefined && (known.origin === 'configured' || known.revision >= revision)) continue;
@@ -302,7 +307,7 @@ export class RemoteParticipants implements OnModuleInit, OnApplicationShutdown {
   }
 
   private reportRefresh(problem: string): void {
-    if (this.refreshProblem === problem) return;
+    if (this.isClosed || this.refreshProblem === problem) return;
     this.refreshProblem = problem;
     this.logger.warn(
       `The registrations of participants could not be read, and stay as they were: ${problem}`,
@@ -321,10 +326,14 @@ export class RemoteParticipants implements OnModuleInit, OnApplicationShutdown {
 
   private inTurn<T>(change: () => Promise<T>): Promise<T> {
     const done = this.changes.then(() => {
-      if (this.isClosed) throw new AddressRefusedError('the coordinator is shutting down');
+      this.checkOpen();
       return change();
     });
     this.changes = done.catch(() => {});
     return done;
+  }
+
+  private checkOpen(): void {
+    if (this.isClosed) throw new AddressRefusedError('the coordinator is shutting down');
   }
 }
