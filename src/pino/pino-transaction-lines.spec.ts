@@ -486,6 +486,15 @@ describe('PinoTransactionLines', () => {
     expect(warn).toHaveBeenCalledTimes(1);
   });
 
+  it('adds one listener to a logger, however many applications share it', () => {
+    const logger = pino({ level: 'info' }, new Writes());
+    const all = Array.from({ length: 12 }, () => new PinoTransactionLines(logger));
+    expect(logger.listenerCount('level-change')).toBe(1);
+    logger.level = 'warn';
+    expect(all.map((lines) => lines.isEnabled())).toEqual(Array(12).fill(false));
+    expect(new PinoTransactionLines(logger.child({}, { level: 'info' })).isEnabled()).toBe(true);
+  });
+
   it('is enabled according to the level of the logger, even when that changes', () => {
     const logger = pino({ level: 'info' }, new Writes());
     const lines = new PinoTransactionLines(logger);

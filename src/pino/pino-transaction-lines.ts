@@ -38,6 +38,26 @@ const SERIALIZERS = Symbol.for('pino.serializers');
 /** A serializer for one of these may change it differently in each line. This symbol stands for all keys. */
 const CHANGED_BY_LINE = ['transactionId', 'durationMs', 'trace_id', 'span_id', Symbol.for('pino.*')];
 
+/** The level of a logger, which is needed at every step of every transaction. */
+interface CachedLevel {
+  value: number;
+}
+
+/** By logger: the applications of one process may share one, and a listener of each would keep it for good. */
+const levels = new WeakMap<Logger, CachedLevel>();
+
+function levelOf(logger: Logger): CachedLevel {
+  let level = levels.get(logger);
+  if (level === undefined) {
+    const cached = { value: logger.levelVal };
+    levels.set(logger, (level = cached));
+    logger.on('level-change', () => {
+      cached.value = logger.levelVal;
+    });
+  }
+  return level;
+}
+
 /**
  * Writes lines through a pino logger. Lines that cannot be written are lost, and counted.
  *
@@ -57,7 +77,7 @@ export class PinoTransactionLines implements TransactionLines {
   /** Only if several lines may be one write. */
   private readonly output: PinoOutput | undefined;
   private readonly isRepeatable: boolean;
-  private level: number;
+  private readonly level: CachedLevel;
 
   /**
    * @param logger for instance `pinoLogger.logger` of nestjs-pino.
@@ -77,11 +97,7 @@ export class PinoTransactionLines implements TransactionLines {
     this.output = linesPerWrite > 1 && destination instanceof PinoOutput ? destination : undefined;
     const serializers = (logger as unknown as Record<symbol, object>)[SERIALIZERS] ?? {};
     this.isRepeatable = !CHANGED_BY_LINE.some((key) => key in serializers);
-    this.level = logger.levelVal;
-    // The level is needed at every step of every transaction, so it is cached.
-    logger.on('level-change', () => {
-      this.level = logger.levelVal;
-    });
+    this.level = levelOf(logger);
   }
 
   get dropped(): number {
@@ -89,11 +105,11 @@ export class PinoTransactionLines implements TransactionLines {
   }
 
   isEnabled(): boolean {
-    return this.level <= INFO;
+    return this.level.value <= INFO;
   }
 
   isDebugEnabled(): boolean {
-    return this.level <= DEBUG;
+    return this.level.value <= DEBUG;
   }
 
   write(transaction: FinishedTransaction): void {
