@@ -13,6 +13,8 @@ const bench = useProxiedPostgres({ accounts: ['ann', 'bob'] });
 /** A text that is sent, though it ends the transaction: it does not begin with the word that says so. */
 const hidden = (text: string): string => `/* hidden */ ${text}`;
 
+const TAKE_TEN = { text: "UPDATE accounts SET balance = balance - 10 WHERE name = 'ann'" };
+
 /** Now, on the clock that deadlines are made with. */
 const monotonic = (): number => performance.timeOrigin + performance.now();
 
@@ -440,8 +442,25 @@ describe('the work of a branch', () => {
     await expect(balanceOf(bench.database, 'ann')).resolves.toBe(90);
   });
 
+  it('is prepared once when the prepare of a batch is repeated, until it is rolled back', async () => {
+    const manager = await bench.manage({ lockTimeoutMs: 100 });
+    const [committed, undone] = [someBranch(), someBranch()];
+    const batch = { statements: [TAKE_TEN], vote: (): Vote => 'commit' };
+    for (const branch of [committed, undone]) {
+      await expect(manager.prepareBatch(branch, batch)).resolves.toBe('commit');
+      await expect(manager.prepareBatch(again(branch, 0), batch)).resolves.toBe('commit');
+      await (branch === committed ? manager.commit(again(branch)) : manager.rollback(again(branch)));
+    }
+    await expect(manager.prepareBatch(again(committed, 0), batch)).resolves.toBe('commit');
+    await expect(manager.prepareBatch(again(undone, 0), batch)).resolves.toMatchObject({
+      code: 'ROLLED_BACK',
+    });
+    await expect(balanceOf(bench.database, 'ann')).resolves.toBe(90);
+  });
+
   it('whose BEGIN waits for an earlier prepare of unknown end is not a refusal', async () => {
     const manager = await bench.manage({ lockTimeoutMs: 100 });
+    const batch = { statements: [TAKE_TEN], vote: (): Vote => 'commit' };
     const branch = someBranch();
     const earlier = new Client(bench.database.url);
     await earlier.connect();
@@ -450,6 +469,7 @@ describe('the work of a branch', () => {
     );
 
     await expect(manager.prepare(branch, takeTen)).rejects.toMatchObject({ code: '55P03' });
+    await expect(manager.prepareBatch(branch, batch)).rejects.toMatchObject({ code: '55P03' });
     await earlier.end();
   });
 });

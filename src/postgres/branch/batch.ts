@@ -11,7 +11,6 @@ import { sendScript } from '../connection/script.js';
 import { quoted } from '../../sql/gid.js';
 import { codeOf } from '../sqlstate.js';
 import { type BatchText, ONCE, isPlain, textOfBatch } from './batch-text.js';
-import { isPrepared } from './completion.js';
 import { type Ending, preparation, rollBack } from './ending.js';
 import { forgetStatements, textsOf } from './session.js';
 import { type BranchWork, NO_SUCH_STATEMENT, type Work } from './work.js';
@@ -23,9 +22,6 @@ const ADVISORY = /advisory/i;
  * SQLSTATE `feature_not_supported`: the columns of a prepared statement have changed since it was prepared.
  */
 const PLAN_OUTDATED = '0A000';
-
-/** SQLSTATE `syntax_error`. PostgreSQL reads a query as a whole, before it runs any statement of it. */
-const SYNTAX_ERROR = '42601';
 
 /** The SQLSTATEs with which PostgreSQL may refuse to prepare a statement that it would run by itself. */
 const NOT_PREPARED = /^(?:42|0A|26)/;
@@ -78,11 +74,10 @@ export async function prepareBatch(
     // Only an answer of the server is a no. An error on this side, such as a row that cannot be read, may
     // hide a yes.
     if (!(sent.error instanceof DatabaseError)) throw sent.error;
-    const next = await afterError(client, gid, text, sent);
+    const next = await afterError(work, client, gid, text, sent.error);
+    if (typeof next === 'object') return next.vote;
     if (next === 'is final' || attempt === MOST_ATTEMPTS) {
-      return sent.hasBegun || codeOf(sent.error) === SYNTAX_ERROR
-        ? work.failed(client, sent.error, ending, sent.mayLock)
-        : work.notBegun(client, gid, sent.error, ending);
+      return work.failed(client, sent.error, ending, sent.mayLock);
     }
     branch.signal.throwIfAborted();
     if (next === 'one by one') return oneByOne();
@@ -97,8 +92,6 @@ interface Sent {
   /** The results of all statements; undefined when one has failed. */
   readonly results?: readonly QueryResult[] | undefined;
   readonly error?: unknown;
-  /** Whether the transaction was opened and its guard row written. */
-  readonly hasBegun: boolean;
   readonly mayLock: boolean;
 }
 
@@ -112,7 +105,7 @@ async function send(
   statements: readonly QueryConfig[],
 ): Promise<Sent> {
   const mayLock = statements.some((statement) => ADVISORY.test(statement.text));
-  const begin = work.begin(ending.gid, 'BEGIN', branch);
+  const begin = work.begin(ending.gid, 'BEGIN', branch, false);
   const readying = work.ready(client, branch.deadline, false);
   if (!client.pipeline) await readying;
   const end = work.endings.scriptOf(client, ending, mayLock);
@@ -134,45 +127,43 @@ async function send(
   return { ...answer, mayLock };
 }
 
-/**
- * For a query with several statements, `pg` delivers the rows as they come, and no results after an error.
- */
-function ask(client: PoolClient, text: string): Promise<Omit<Sent, 'mayLock'>> {
+/** For a query with several statements, `pg` delivers no results after an error. */
+function ask(client: PoolClient, text: string): Promise<Pick<Sent, 'results' | 'error'>> {
   return new Promise((resolve) => {
-    let hasBegun = false;
     const query = new Query(text, (error: Error | undefined, results: QueryResult | QueryResult[]) => {
-      resolve(error ? { error, hasBegun } : { results: [results].flat(), hasBegun });
-    });
-    // The first result belongs to the guard row, before any of the work.
-    query.once('row', () => {
-      hasBegun = true;
+      resolve(error ? { error } : { results: [results].flat() });
     });
     client.query(query);
   });
 }
 
 /**
- * Rolls back a failed batch, and finds the cause: an error of the work, a statement that could not be
- * prepared, or a prepared statement that is no longer usable. In the last two cases the branch itself is not
- * at fault.
+ * Rolls a failed batch back, and finds the cause: the guard row of an earlier call, an error of the work, a
+ * statement that could not be prepared, or a prepared statement that is no longer usable. In the last two
+ * cases the branch itself is not at fault. No row tells that the guard row was written: it would cost each
+ * branch more than this costs one that fails.
  *
+ * @returns with a vote, that of an earlier call.
  * @throws the error when the branch is, or may be, prepared: the results that its vote needs are lost.
  */
 async function afterError(
+  work: BranchWork,
   client: PoolClient,
   gid: string,
   text: BatchText,
-  { error, hasBegun }: Sent,
-): Promise<'is final' | 'again' | 'one by one'> {
+  error: unknown,
+): Promise<{ readonly vote: Vote } | 'is final' | 'again' | 'one by one'> {
   const code = codeOf(error) ?? '';
-  if (!(await rollBack(client)) || (hasBegun && (await isPrepared(client, gid)))) throw error;
+  if (!(await rollBack(client))) throw error;
   if (text.usesOnce) await sendScript(client, `DEALLOCATE "${ONCE}"`);
-  const texts = textsOf(client);
-  if (!hasBegun && code === NO_SUCH_STATEMENT) {
+  const vote = await work.voteBefore(client, gid, error);
+  if (vote === 'again') {
     // If the statement of the guard row is gone, all of them are.
     forgetStatements(client);
-    return 'again';
+    return vote;
   }
+  if (vote !== undefined) return { vote };
+  const texts = textsOf(client);
   if (text.made.size > 0) {
     const there = await preparedOf(client, [...text.made.values()]);
     let missing: string | undefined;

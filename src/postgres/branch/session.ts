@@ -146,17 +146,40 @@ export class BranchSessions {
     const isReady = session.by === this && session.readOnly === readOnly;
     session.by = undefined;
     session.readOnly = readOnly;
-    const { statementName } = this.guard;
-    const sql = [
-      ...(isReady ? [] : [...this.reset(session), ...this.mode(session)]),
-      // This comes last: it stays even if a statement behind it fails.
-      ...(session.statements.has(statementName) ? [] : [this.guard.prepareInsert(this.limits)]),
+    // Both, whichever the branch needs: if one is gone, the other is too, and that shows.
+    const missing = [true, false].filter(
+      (isTold) => !session.statements.has(this.guard.statementName(isTold)),
+    );
+    if (isReady && missing.length === 0) return undefined;
+    const modes = isReady ? [] : [...this.reset(session), ...this.mode(session)];
+    return this.makeReady(client, modes, missing);
+  }
+
+  /** Sends all at once on a pipelined connection. */
+  private async makeReady(
+    client: PoolClient,
+    modes: readonly string[],
+    missing: readonly boolean[],
+  ): Promise<void> {
+    const { statements } = sessionOf(client);
+    const answers: Promise<void>[] = [];
+    const scripts = [
+      ...(modes.length === 0 ? [] : [{ sql: modes.join('; ') }]),
+      ...missing.map((isTold): { sql: string; name?: string } => ({
+        sql: this.guard.prepareInsert(this.limits, isTold),
+        name: this.guard.statementName(isTold),
+      })),
     ];
-    if (sql.length === 0) return undefined;
-    return sendScript(client, sql.join('; ')).then(({ error }) => {
-      if (error === undefined || codeOf(error) === DUPLICATE_STATEMENT) session.statements.add(statementName);
-      if (error !== undefined) throw error;
-    });
+    for (const { sql, name } of scripts) {
+      const answer = sendScript(client, sql).then(({ error }) => {
+        const isThere = error === undefined || codeOf(error) === DUPLICATE_STATEMENT;
+        if (isThere && name !== undefined) statements.add(name);
+        if (error !== undefined) throw error;
+      });
+      if (!client.pipeline) await answer;
+      answers.push(answer);
+    }
+    await Promise.all(answers);
   }
 
   /**

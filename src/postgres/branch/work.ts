@@ -11,8 +11,10 @@ import { applicationOf } from '../connection/own-names.js';
 import type { GuardTable } from '../guard/table.js';
 import type { ResolvedPostgresSettings } from '../options.js';
 import { awaitReplicas } from '../connection/replication.js';
+import { sendScript } from '../connection/script.js';
 import { spoil } from '../connection/spoiled.js';
 import { quoted } from '../../sql/gid.js';
+import type { BranchEnd } from '../../sql/guard.js';
 import { type Settled, remainingUntil, settle } from '../../sql/work.js';
 import { codeOf, databaseErrorIn, meaningOf, refusalOf } from '../sqlstate.js';
 import { Opening } from './opening.js';
@@ -28,6 +30,9 @@ const OPEN = 'T';
  * SQLSTATE `invalid_sql_statement_name`: earlier work has deallocated the prepared statements of its session.
  */
 export const NO_SUCH_STATEMENT = '26000';
+
+/** How long the proof that nothing is prepared waits for an earlier call, in milliseconds. */
+const PROOF_LOCK_MS = 10;
 
 /**
  * Does the work of a branch in a transaction on one connection: opens it, with limits and the guard row, runs
@@ -66,7 +71,7 @@ export class BranchWork {
     const readying = this.ready(client, branch.deadline, true);
     const watch = new TransactionWatch(client);
     const named = this.preparesStatements ? namedTextsOf(client) : undefined;
-    const statements = this.begin(gid, 'BEGIN READ WRITE', branch);
+    const statements = this.begin(gid, 'BEGIN READ WRITE', branch, true);
     // On a pipelined connection the first statement of the work need not wait: if BEGIN fails, it fails too.
     const opening = client.pipeline && readying === undefined ? new Opening(client, statements) : undefined;
     const loan = lend(client, branch.signal, watch, named, opening);
@@ -127,15 +132,18 @@ export class BranchWork {
    * @returns the statements that open the transaction of a branch, write its guard row and limit it. Of a run
    * that another one may fence while it stands still, the session says until its end that it works for the
    * run.
+   *
+   * @param isTold whether a row, the first of the query, says that the guard row is written.
    */
   begin(
     gid: string,
     begin: 'BEGIN' | 'BEGIN READ WRITE',
     { deadline, run }: Pick<Branch, 'deadline' | 'run'>,
+    isTold: boolean,
   ): readonly string[] {
     const limits = this.sessions.limitsOf(Math.max(0, remainingUntil(deadline)));
     const name = run.isShared === true ? [`SET LOCAL application_name = ${quoted(applicationOf(run))}`] : [];
-    const insert = this.guard.insertWork(gid, limits);
+    const insert = this.guard.insertWork(gid, limits, isTold);
     return this.sessions.checksReads
       ? [begin, ...name, `SAVEPOINT ${START}`, insert]
       : [begin, ...name, insert];
@@ -168,8 +176,7 @@ export class BranchWork {
     await client.query('ROLLBACK');
     if (meaning === 'exists') {
       const end = await this.guard.read(client, gid);
-      if (end === 'committed') return 'commit';
-      if (end === 'rolled-back') return refuse('ROLLED_BACK', 'this branch was rolled back before');
+      if (end !== undefined) return voteOfEnd(end);
     } else if (await isPrepared(client, gid)) {
       if (ending.command === 'COMMIT') {
         await awaitReplicas(client);
@@ -177,6 +184,33 @@ export class BranchWork {
       }
       return 'commit';
     }
+    throw error;
+  }
+
+  /**
+   * After an error of a batch and its rollback: the guard row, the work or the end has failed. Writes the
+   * guard row once more, and undoes it: this proves that no call has prepared the branch, or is about to.
+   *
+   * @returns the vote of an earlier call of the branch; `again` when the session has lost the statement for
+   * the guard row; undefined with that proof.
+   * @throws the error without it.
+   */
+  async voteBefore(client: PoolClient, gid: string, error: unknown): Promise<Vote | 'again' | undefined> {
+    const limits = { ...this.sessions.limitsOf(0), lockMs: PROOF_LOCK_MS };
+    const sql = ['BEGIN', this.guard.insertWork(gid, limits, false), 'ROLLBACK'].join('; ');
+    const proof = (await sendScript(client, sql)).error;
+    if (proof === undefined) return undefined;
+    if (!(await rollBack(client))) throw error;
+    const meaning = meaningOf(proof, 'begin');
+    if (meaning === 'exists') {
+      const end = await this.guard.read(client, gid);
+      if (end !== undefined) return voteOfEnd(end);
+    }
+    // Nothing behind PREPARE waits for a lock: if this call has prepared it, the error is another one.
+    const mayBeHeld = meaning === 'held' && meaningOf(error, 'begin') === 'held';
+    if (mayBeHeld && (await isPrepared(client, gid))) return 'commit';
+    if (codeOf(proof) === NO_SUCH_STATEMENT && codeOf(error) === NO_SUCH_STATEMENT) return 'again';
+    if (meaning !== 'held') spoil(client);
     throw error;
   }
 
@@ -203,6 +237,10 @@ export class BranchWork {
     if (command === 'PREPARE' || !isRolledBack) throw error;
     return refuse('WORK_FAILED', messageOf(error));
   }
+}
+
+function voteOfEnd(end: BranchEnd): Vote {
+  return end === 'committed' ? 'commit' : refuse('ROLLED_BACK', 'this branch was rolled back before');
 }
 
 /**

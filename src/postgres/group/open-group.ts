@@ -398,7 +398,7 @@ export class OpenGroup {
   private beginning(group: GroupBranch): string[] {
     this.beganAt = Date.now();
     return [
-      ...this.work.begin(this.gid, 'BEGIN', group),
+      ...this.work.begin(this.gid, 'BEGIN', group, true),
       openingOf(this.lockKey, group.waits === true),
       `SAVEPOINT ${START}`,
     ];
