@@ -1,4 +1,4 @@
-import { AsyncLocalStorage } from 'node:async_hooks';
+import { type InContext, presentContext } from '../gate/present-context.js';
 import type { CallerSignal } from '../gate/caller-signal.js';
 import type { Outcome } from '../outcome.js';
 import type { BranchRequest } from '../participant/branch-request.js';
@@ -43,7 +43,7 @@ export interface Rerun {
   /** When it is run again; undefined until its last attempt has ended. */
   readyAt: number | undefined;
   /** Runs a function in the asynchronous context of the caller. */
-  readonly inContext: (work: () => void) => void;
+  readonly inContext: InContext;
   readonly cancelled: () => void;
 }
 
@@ -112,7 +112,7 @@ export class Reruns {
       settle,
       withheldUntil: Math.min(deadlineAt, now + LONGEST_WITHHELD_MS),
       readyAt: undefined,
-      inContext: AsyncLocalStorage.snapshot(),
+      inContext: presentContext(),
       cancelled: () => this.giveUp(rerun),
     };
     Object.assign(transaction.needExtras(), { isRunAgain: true, callerSignal: undefined });

@@ -1,5 +1,5 @@
-import { AsyncLocalStorage } from 'node:async_hooks';
-import { epochMsOf } from '../execution/clock.js';
+import { presentContext } from '../gate/present-context.js';
+import { type Clock, epochMsOf } from '../execution/clock.js';
 import type { CoordinatorRuntime, Grouping } from '../execution/coordinator-runtime.js';
 import { BranchRecord, type TransactionExecutor, TransactionRecord } from '../execution/records.js';
 import type { CallerSignal } from '../gate/caller-signal.js';
@@ -29,7 +29,7 @@ export class Groups implements Grouping {
   private readonly lingering = new Set<GroupRun>();
   private isScheduled = false;
   /** Groups belong to no caller. */
-  private readonly inNoContext = AsyncLocalStorage.snapshot();
+  private readonly inNoContext = presentContext();
   private readonly memberParts: MemberParts;
 
   /** @param nextTurn calls back when those have had their turn that were answered just now. */
@@ -80,7 +80,7 @@ export class Groups implements Grouping {
       this.occupied.occupy(participants, transaction);
       return false;
     }
-    const inContext = AsyncLocalStorage.snapshot();
+    const inContext = presentContext();
     const left = (member: Member): void => this.waiting.delete(member);
     const member = new Member(transaction, participants, bytes, inContext, this.memberParts, left);
     transaction.executor = member;
@@ -136,29 +136,13 @@ export class Groups implements Grouping {
       try {
         const answer: unknown =
           instance.mayJoinGroup === undefined ||
-          instance.mayJoinGroup(payload, this.branchOf(transaction, branch));
+          instance.mayJoinGroup(payload, new PlannedBranch(transaction, branch, this.runtime.parts.clock));
         return answer === true;
       } catch (error) {
         this.runtime.observers.userCodeFailed(`mayJoinGroup() of "${participant.name}"`, error);
         return false;
       }
     });
-  }
-
-  private branchOf(transaction: TransactionRecord, { branchId, payload, requestId }: BranchRecord): Branch {
-    return {
-      transactionId: transaction.id,
-      branchId,
-      payload,
-      deadline: epochMsOf(this.runtime.parts.clock, transaction.deadlineAt),
-      // Made only for those that look at it.
-      get signal() {
-        return new AbortController().signal;
-      },
-      attempt: 0,
-      run: transaction.executor.run,
-      ...(requestId !== undefined && { requestId }),
-    };
   }
 
   private freed(transaction: TransactionRecord, isOver: boolean): void {
@@ -304,6 +288,35 @@ export class Groups implements Grouping {
     } catch (error) {
       this.runtime.observers.defect(error, where);
     }
+  }
+}
+
+/** A branch whose work has not begun, as a participant receives it. */
+class PlannedBranch implements Branch {
+  readonly transactionId: string;
+  readonly branchId: string;
+  readonly payload: unknown;
+  readonly deadline: number;
+  readonly attempt = 0;
+  readonly run: Branch['run'];
+  declare readonly requestId?: string;
+
+  constructor(
+    { id, deadlineAt, executor }: TransactionRecord,
+    { branchId, payload, requestId }: BranchRecord,
+    clock: Clock,
+  ) {
+    this.transactionId = id;
+    this.branchId = branchId;
+    this.payload = payload;
+    this.deadline = epochMsOf(clock, deadlineAt);
+    this.run = executor.run;
+    if (requestId !== undefined) this.requestId = requestId;
+  }
+
+  /** Made only for those that look at it. */
+  get signal(): AbortSignal {
+    return new AbortController().signal;
   }
 }
 

@@ -5,6 +5,7 @@ import type {
   TransactionExecutor,
   TransactionRecord,
 } from '../execution/records.js';
+import type { InContext } from '../gate/present-context.js';
 import type { RegisteredParticipant } from '../participant/registered-participant.js';
 import {
   ACTIVE,
@@ -65,7 +66,7 @@ export class Member extends ForwardingExecutor implements GroupPlace {
     readonly transaction: TransactionRecord,
     readonly participants: readonly RegisteredParticipant[],
     readonly bytes: number,
-    readonly inContext: (work: () => void) => void,
+    readonly inContext: InContext,
     private readonly parts: MemberParts,
     private readonly left: (member: Member) => void,
   ) {

@@ -1,4 +1,4 @@
-import { AsyncLocalStorage } from 'node:async_hooks';
+import { type InContext, presentContext } from '../../gate/present-context.js';
 import { PREPARING } from '../../protocol/index.js';
 import type { Places } from '../../participant/registered-participant.js';
 import type { BranchRecord } from '../records.js';
@@ -19,7 +19,7 @@ const NARROWED_EVERY_MS = 100;
 interface Waiting {
   readonly since: number;
   /** Runs a function in the asynchronous context of the waiting caller. */
-  readonly inContext: (work: () => void) => void;
+  readonly inContext: InContext;
 }
 
 /**
@@ -77,7 +77,7 @@ export class PreparePlaces implements Places {
   request(branch: BranchRecord): void {
     const isAtWork = branch.transaction.extras?.isAtWork === true;
     if (this.isFull || (!isAtWork && isBusy(branch))) {
-      const waiting = { since: this.clock.now(), inContext: AsyncLocalStorage.snapshot() };
+      const waiting = { since: this.clock.now(), inContext: presentContext() };
       (isAtWork ? this.continuing : this.starting).set(branch, waiting);
     } else this.ask(branch);
   }

@@ -1,4 +1,4 @@
-import { AsyncLocalStorage } from 'node:async_hooks';
+import { type InContext, presentContext } from '../../gate/present-context.js';
 import { type BranchSet, NO_BRANCHES, firstBranches } from '../../protocol/index.js';
 import type { ParticipantCapacity } from '../../participant/participant.js';
 import type { RegisteredParticipant } from '../../participant/registered-participant.js';
@@ -31,14 +31,14 @@ interface Waiting {
   readonly begin: () => void;
   readonly refuse: (error: Error) => void;
   /** Runs something in the asynchronous context of the caller. */
-  readonly inContext: (work: () => void) => void;
+  readonly inContext: InContext;
 }
 
 /** A running transaction whose first branches have voted, and that waits for room for the others. */
 interface Continuing {
   readonly lacking: Needs;
   readonly goOn: () => void;
-  readonly inContext: (work: () => void) => void;
+  readonly inContext: InContext;
 }
 
 /** The result for a transaction that wants to start. */
@@ -172,7 +172,7 @@ export class ServerLimits {
    */
   takeRest(transaction: TransactionRecord, goOn: () => void): void {
     const lacking = lackOf(transaction);
-    const inContext = AsyncLocalStorage.snapshot();
+    const inContext = presentContext();
     this.continuing.set(transaction, { lacking, goOn, inContext });
     if (this.continuing.size === 1 && hasSlotsFor(transaction, lacking)) this.continue(transaction);
   }
@@ -305,7 +305,7 @@ export class ServerLimits {
         signal?.stop();
         refuse(error);
       },
-      inContext: AsyncLocalStorage.snapshot(),
+      inContext: presentContext(),
     };
     const onAbort = (): void => {
       this.leave(waiting);
