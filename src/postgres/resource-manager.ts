@@ -26,7 +26,6 @@ import { onePhase, preparation } from './branch/ending.js';
 import { BranchWork, type Work } from './branch/work.js';
 import { type ConnectionPools, openPools } from './connection/connection-pools.js';
 import { PostgresClaimDatabase } from './claim/claim-database.js';
-import { signatureOf } from './group/grouped-work.js';
 import type { GivenWork } from './group/open-group.js';
 import { OpenGroups } from './group/open-groups.js';
 import { PostgresBranchError, PostgresStartUpError } from './errors.js';
@@ -144,12 +143,15 @@ export class PostgresResourceManager {
         try {
           return await prepareBatch(branchWork, client, gid, branch, batch);
         } finally {
-          this.groups.loners.tookAlone(performance.now() - startedAt, () => signatureOf(batch.statements));
+          this.groups.loners.tookAlone(performance.now() - startedAt, () =>
+            this.groups.loners.signatures.of(batch.statements),
+          );
         }
       });
     } catch (error) {
       // A group with it would fail as a whole.
-      const signature = codeOf(error) === CANNOT_BE_PREPARED ? signatureOf(batch.statements) : undefined;
+      const signature =
+        codeOf(error) === CANNOT_BE_PREPARED ? this.groups.loners.signatures.of(batch.statements) : undefined;
       if (signature !== undefined) this.groups.loners.cannotBePrepared(signature);
       throw error;
     }
@@ -162,7 +164,7 @@ export class PostgresResourceManager {
 
   /** Whether these statements may be part of a group, as far as is known before they run. */
   mayJoinGroup(statements: readonly QueryConfig[]): boolean {
-    const signature = signatureOf(statements);
+    const signature = this.groups.loners.signatures.of(statements);
     return signature !== undefined && !this.groups.loners.has(signature);
   }
 

@@ -14,18 +14,39 @@ export interface SentWork {
   readonly statements: readonly string[];
 }
 
-/** @returns an identifier of the work apart from its values; undefined if it cannot be part of any group. */
-export function signatureOf(statements: readonly QueryConfig[]): string | undefined {
-  const texts: string[] = [];
-  for (const { text, values, name: _name, ...more } of statements) {
-    if (typeof text !== 'string' || Object.keys(more).length > 0) return undefined;
-    if (values !== undefined && !Array.isArray(values)) return undefined;
-    // Only what PREPARE accepts can neither end the transaction nor change the session, but through a
-    // function.
-    if (!isPreparable(text) || !isOneStatement(text) || ADVISORY.test(text)) return undefined;
-    texts.push(text);
+/** The properties of a statement that a group can have. */
+const KNOWN: ReadonlySet<string> = new Set(['text', 'values', 'name']);
+
+/** Texts that are remembered. */
+const MOST_TEXTS = 100;
+
+/** The texts of one participant, with whether each can be part of a group. */
+export class Signatures {
+  private readonly mayBeGrouped = new Map<string, boolean>();
+
+  /** @returns an identifier of the work apart from its values; undefined if it cannot be part of any group. */
+  of(statements: readonly QueryConfig[]): string | undefined {
+    let signature: string | undefined;
+    for (const statement of statements) {
+      const { text, values } = statement;
+      if (typeof text !== 'string' || !Object.keys(statement).every((key) => KNOWN.has(key)))
+        return undefined;
+      if (values !== undefined && !Array.isArray(values)) return undefined;
+      if (!this.fits(text)) return undefined;
+      signature = signature === undefined ? text : `${signature}\n;${text}`;
+    }
+    return signature ?? '';
   }
-  return texts.join('\n;');
+
+  private fits(text: string): boolean {
+    const known = this.mayBeGrouped.get(text);
+    if (known !== undefined) return known;
+    // Only what PREPARE accepts can neither end the transaction nor change the session, but through a function.
+    const fits = isPreparable(text) && isOneStatement(text) && !ADVISORY.test(text);
+    if (this.mayBeGrouped.size >= MOST_TEXTS) this.mayBeGrouped.clear();
+    this.mayBeGrouped.set(text, fits);
+    return fits;
+  }
 }
 
 /**

@@ -1,3 +1,5 @@
+import { Signatures } from './grouped-work.js';
+
 /** The most kinds of work that are remembered. */
 const MOST = 100;
 
@@ -21,6 +23,8 @@ const SLOW_ALONE_MS = 500;
  * only reads.
  */
 export class Loners {
+  /** Identifies work apart from its values. */
+  readonly signatures = new Signatures();
   private readonly until = new Map<string, number>();
   private allUntil = 0;
   private readonly readers = new Set<string>();

@@ -16,7 +16,7 @@ import { answerFor, partsOf, trialsOf } from './group-parts.js';
 import { FITS_NO_GROUP, HAS_DEFERRED, NOT_FREE, openingOf, readyToOpen } from './group-opening.js';
 import { type GroupAnswer, askGroup, isInTransaction } from './group-query.js';
 import { GroupLoan } from './group-loan.js';
-import { prepareTexts, sentWork, signatureOf } from './grouped-work.js';
+import { prepareTexts, sentWork } from './grouped-work.js';
 import { type Loners, SLOW_MS } from './loners.js';
 import { hasMetOthers, hasWaited, isOfMember, saysStatementsAreLost, voteBy } from './member-errors.js';
 import type { NeutralWork } from './neutral-work.js';
@@ -231,7 +231,7 @@ export class OpenGroup {
       const { id, batchOf } = members[index]!;
       try {
         const batch = batchOf();
-        const signature = signatureOf(batch.statements);
+        const signature = this.loners.signatures.of(batch.statements);
         if (signature === undefined || this.loners.has(signature)) votes[index] = 'alone';
         else places.push({ id, index, signature, batch, isReader: this.loners.isReader(signature) });
       } catch (error) {
@@ -260,10 +260,16 @@ export class OpenGroup {
   }
 
   private async ready({ deadline }: GroupBranch): Promise<void> {
-    await this.loan.send((client) => this.work.look(client));
-    await this.loan.send((client) => this.work.ready(client, deadline, false));
-    await this.loan.send((client) => this.work.sessions.readyForGroup(client));
-    await this.loan.send(readyToOpen);
+    const steps = [
+      (client: PoolClient) => this.work.look(client),
+      (client: PoolClient) => this.work.ready(client, deadline, false),
+      (client: PoolClient) => this.work.sessions.readyForGroup(client),
+      readyToOpen,
+    ];
+    for (const step of steps) {
+      const done = this.loan.send(step);
+      if (done !== undefined) await done;
+    }
   }
 
   /**
