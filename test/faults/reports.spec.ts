@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import {
   type Branch,
   HeuristicError,
@@ -10,7 +10,12 @@ import {
   branchKey,
   refuse,
 } from '../../src/coordinator/index.js';
-import { createTestCoordinator, settled } from '../../src/coordinator/testing/index.js';
+import {
+  type Behaviour,
+  ScriptedParticipant,
+  createTestCoordinator,
+  settled,
+} from '../../src/coordinator/testing/index.js';
 import { RestartableLog } from './restartable-log.js';
 
 const SAFETY_MS = 100;
@@ -221,6 +226,21 @@ describe('fault 39 §: a branch that is over by a report or by the word of an op
     expect(shop.log.decisions.size).toBe(1);
   });
 
+  it('keeps its report until its record says that it has ended, as long as it may still be prepared', async () => {
+    const shop = new Shop();
+    const progress = vi.spyOn(shop.log, 'progress').mockImplementation(() => {
+      throw new Error('the disk is full');
+    });
+    await shop.decide('commit', 'hazard');
+    expect(shop.coordinator.transactions.forget(shop.id)).toBe(true);
+    expect(shop.log.reports.size).toBe(1);
+    progress.mockRestore();
+    shop.coordinator.runtime.executor.records.writeAgain();
+    expect(shop.log.reports.size).toBe(0);
+    const [record] = shop.log.decisions.values();
+    expect(record!.branches.map(({ completed }) => completed)).toEqual([true, true]);
+  });
+
   it('one that reports again is reported once', async () => {
     const shop = new Shop();
     await shop.decide('commit', 'hazard');
@@ -235,5 +255,68 @@ describe('fault 39 §: a branch that is over by a report or by the word of an op
     expect(timeline.filter(({ event }) => event === 'reopened').length).toBeGreaterThan(0);
     await shop.recovers();
     expect(shop.warehouse.told).toEqual(['commit']);
+  });
+});
+
+describe('fault 39 §: one of two reports that is forgotten', () => {
+  /** A log that refuses to note progress, and to forget, until it is told to. */
+  class FailingLog extends RestartableLog {
+    readonly fails = new Set<'progress' | 'forget'>();
+
+    override progress(...about: Parameters<RestartableLog['progress']>): void {
+      if (this.fails.has('progress')) throw new Error('the disk is full');
+      super.progress(...about);
+    }
+
+    override forget(...about: Parameters<RestartableLog['forget']>): void {
+      if (this.fails.has('forget')) throw new Error('the disk is full');
+      super.forget(...about);
+    }
+  }
+
+  async function reported(...fails: readonly ('progress' | 'forget')[]) {
+    const log = new FailingLog();
+    const hazard: Behaviour = { heuristic: 'hazard' };
+    const start = (commit: Behaviour) => {
+      const [one, other] = [new ScriptedParticipant({ commit }), new ScriptedParticipant({ commit })];
+      return { ...createTestCoordinator({ name: 'shop', log, participants: { one, other } }), one, other };
+    };
+    const first = start(hazard);
+    for (const fault of fails) log.fails.add(fault);
+    const { transactionId } = await first.transactions.run({
+      branches: [branch('one', 1), branch('other', 1)],
+    });
+    const branchIds = (): string[] => [...log.reports.values()].map(({ branchId }) => branchId);
+    return { ...first, log, start, id: transactionId, branchIds };
+  }
+
+  it.each([[['progress']], [['forget']], [['progress', 'forget']]] as const)(
+    'is not asked again after a restart, although the log has failed at %j',
+    async (fails) => {
+      const { transactions, recover, log, start, id, branchIds } = await reported(...fails);
+      expect(transactions.forget(id, 'one')).toBe(true);
+      // The report stands for the end of the branch, as long as the record does not tell it.
+      expect(branchIds()).toEqual(['one', 'other']);
+      log.fails.clear();
+      await recover();
+      await settled();
+      expect(branchIds()).toEqual(['other']);
+
+      const { one, other, transactions: later, recover: recoverLater } = start('yes');
+      await recoverLater();
+      await settled();
+      expect([one.count('commit'), other.count('commit')]).toEqual([0, 0]);
+      expect(later.find(id)).toMatchObject({ heuristic: 'hazard' });
+    },
+  );
+
+  it('never brings back the record of a transaction of which nothing is left to do', async () => {
+    const { transactions, recover, log, id, branchIds } = await reported('progress');
+    expect(transactions.forget(id, 'one')).toBe(true);
+    expect(transactions.forget(id)).toBe(true);
+    log.fails.clear();
+    await recover();
+    await settled();
+    expect([branchIds(), [...log.decisions.keys()]]).toEqual([[], []]);
   });
 });

@@ -349,18 +349,38 @@ export class UnforcedRecords {
   /**
    * An operator has dealt with the reports of a transaction. A report that could not be written need not be
    * written any more.
+   *
+   * @param isRecorded whether the log has its commit record.
    */
-  forgotten(transaction: TransactionRecord): void {
+  forgotten(transaction: TransactionRecord, isRecorded: boolean): void {
     for (const [about, note] of this.unwritten)
       if (note.transaction === transaction) this.unwritten.delete(about);
-    this.note(transaction, () => this.logOf(transaction).forget(transaction.id), transaction.id);
+    this.note(transaction, () => this.forget(transaction, isRecorded), transaction.id);
   }
 
-  /** An operator has dealt with one report of a transaction, and others are left. */
-  reportForgotten({ transaction, branchId }: BranchRecord): void {
+  /** As {@link forgotten}, for one report of several. */
+  reportForgotten({ transaction, branchId }: BranchRecord, isRecorded: boolean): void {
     const about = `${transaction.id}/${branchId}`;
     this.unwritten.delete(about);
-    this.note(transaction, () => this.logOf(transaction).forget(transaction.id, branchId), about);
+    this.note(transaction, () => this.forget(transaction, isRecorded, branchId), about);
+  }
+
+  /**
+   * A report has told the log that its branch has ended. The record tells that before the report is dropped: otherwise the
+   * branch would be asked again after a restart.
+   */
+  private forget(
+    transaction: TransactionRecord,
+    isRecorded: boolean,
+    branchId?: string,
+  ): void | Promise<void> {
+    const log = this.logOf(transaction);
+    // The log never gets back a record that has ended.
+    const isKept = isRecorded && !transaction.isSettled;
+    const progressing = isKept ? log.progress(transaction) : undefined;
+    const forget = (): void | Promise<void> =>
+      branchId === undefined ? log.forget(transaction.id) : log.forget(transaction.id, branchId);
+    return progressing === undefined ? forget() : progressing.then(forget);
   }
 
   /** Whether records wait to be written again. */

@@ -97,8 +97,9 @@ export class Endings {
   /** An operator has dealt with its heuristic reports. */
   forgotten(transaction: TransactionRecord): void {
     // Without a commit record, a report is the log's only trace of a commit.
-    if (transaction.isSettled || isRecorded(transaction) || isAbort(transaction.state)) {
-      this.parts.records.forgotten(transaction);
+    const hasRecord = isRecorded(transaction);
+    if (transaction.isSettled || hasRecord || isAbort(transaction.state)) {
+      this.parts.records.forgotten(transaction, hasRecord);
     } else {
       transaction.needExtras().owesForget = true;
     }
@@ -109,11 +110,9 @@ export class Endings {
   reportForgotten(branch: BranchRecord): void {
     const { transaction } = branch;
     const { records } = this.parts;
-    // The report has told the log that the branch has ended.
-    if (isRecorded(transaction)) records.progressed(transaction);
+    const hasRecord = isRecorded(transaction);
     // Else the reports are the only trace of a commit, and the log keeps them all until the last one is forgotten.
-    else if (!isAbort(transaction.state)) return;
-    records.reportForgotten(branch);
+    if (hasRecord || isAbort(transaction.state)) records.reportForgotten(branch, hasRecord);
   }
 
   /** Nothing may keep the transaction any more. */
@@ -131,7 +130,7 @@ export class Endings {
     else if (isRecordedAndRefused(transaction)) records.refused(transaction);
     if (transaction.extras?.owesForget !== true) return;
     transaction.extras.owesForget = false;
-    records.forgotten(transaction);
+    records.forgotten(transaction, isRecorded(transaction));
   }
 }
 
