@@ -40,10 +40,18 @@ interface TestFile {
   }[];
 }
 
+interface Report {
+  readonly numPassedTests: number;
+  readonly numFailedTests: number;
+  readonly testResults: readonly TestFile[];
+}
+
 /** A copy of the code outside the tree, to be broken and tested; its packages are those of the tree. */
 export class BrokenCopy {
   private running: number | undefined;
   private interrupted = false;
+  /** How many tests have passed or failed in it. */
+  testsRun = 0;
 
   readonly path: string;
 
@@ -94,6 +102,10 @@ export class BrokenCopy {
       '--fsModuleCache=false',
     ];
     const end = await this.node(['node_modules/vitest/vitest.mjs', 'run', ...args, ...output]);
+    if (existsSync(this.report)) {
+      const { numPassedTests, numFailedTests } = await this.reported();
+      this.testsRun += numPassedTests + numFailedTests;
+    }
     if (end.code === 0) return undefined;
     if (end.code === 'time limit') return end.code;
     return (await this.firstFailure()) ?? 'an error outside the tests';
@@ -159,9 +171,13 @@ export class BrokenCopy {
     return witness && relative(this.path, witness.name);
   }
 
+  private async reported(): Promise<Report> {
+    return JSON.parse(await readFile(this.report, 'utf8')) as Report;
+  }
+
   private async witness(): Promise<TestFile | undefined> {
     if (!existsSync(this.report)) return undefined;
-    const { testResults } = JSON.parse(await readFile(this.report, 'utf8')) as { testResults: TestFile[] };
+    const { testResults } = await this.reported();
     // A file that was cut short after the first failure elsewhere is no witness, though it counts as failed.
     return testResults.find(
       ({ message, assertionResults }) =>

@@ -2,7 +2,7 @@ import { parseArgs } from 'node:util';
 import { BrokenCopy } from './broken-copy.ts';
 import { type Mutant, readMutants } from './mutants.ts';
 import { sample } from './sample.ts';
-import { type Suite, suitesFor } from './suites.ts';
+import { type Suite, amongWanted, suitesFor } from './suites.ts';
 
 /**
  * Breaks the code on purpose, one defect at a time, in a copy outside the tree, and looks whether a test notices.
@@ -11,8 +11,8 @@ import { type Suite, suitesFor } from './suites.ts';
  *
  * A list is the name of a `.mutants` file: `rest-at`.
  *
- * Exit code 1: a mutant survived; 2: a test that has noticed one fails without any, or the lines of one no longer occur
- * exactly once, so that nothing is proven.
+ * Exit code 1: a mutant survived; 2: a test that has noticed one fails without any, the lines of one no longer occur
+ * exactly once, or no test was run for one, so that nothing is proven.
  */
 
 const { positionals: wanted, values: options } = parseArgs({
@@ -24,6 +24,12 @@ const { positionals: wanted, values: options } = parseArgs({
   },
 });
 
+/** The paths of `--tests`; undefined for all tests. */
+const wantedTests = options.tests
+  ?.split(',')
+  .map((path) => path.replace(/^\.\//, '').replace(/\/+$/, ''))
+  .filter((path) => path !== '');
+
 /** How a mutant was noticed. */
 interface Death {
   readonly verdict: string;
@@ -31,29 +37,28 @@ interface Death {
   readonly witnesses: Suite;
 }
 
-/** @returns how the mutant was noticed; undefined when it has survived all suites. */
+/**
+ * @returns how the mutant was noticed; undefined when it has survived all suites.
+ * @throws Error when no test was run.
+ */
 async function judge(copy: BrokenCopy, mutant: Mutant): Promise<Death | undefined> {
   const seen: string[] = [];
-  for (const suite of suitesFor(mutant, copy.path)) {
-    const paths = suite.filter((path) => isWanted(path) && copy.has(path) && !seen.includes(path));
+  const before = copy.testsRun;
+  // Tests that are wanted and in no suite come last.
+  for (const suite of [...suitesFor(mutant, copy.path), wantedTests ?? []]) {
+    const among = wantedTests === undefined ? suite : amongWanted(suite, wantedTests);
+    const paths = among.filter((path) => copy.has(path) && !seen.includes(path));
     if (paths.length === 0) continue;
     const verdict = await copy.test([...paths, ...seen.map(exclusionOf)]);
     if (verdict !== undefined) return { verdict, witnesses: copy.has(verdict) ? [verdict] : paths };
     seen.push(...paths);
   }
+  if (copy.testsRun === before) throw new Error(`No test was run for ${mutant.name}: nothing is proven.`);
   return undefined;
 }
 
 function exclusionOf(path: string): string {
   return `--exclude=${path.endsWith('.ts') ? path : `${path}/**`}`;
-}
-
-/** Whether a test is among those of `--tests`, or in one of their folders. */
-function isWanted(path: string): boolean {
-  return (
-    options.tests === undefined ||
-    options.tests.split(',').some((wantedPath) => path === wantedPath || path.startsWith(`${wantedPath}/`))
-  );
 }
 
 function wholeNumber(option: string, text: string): number {
@@ -64,6 +69,8 @@ function wholeNumber(option: string, text: string): number {
 
 async function main(copy: BrokenCopy, mutants: readonly Mutant[]): Promise<number> {
   await copy.check(mutants);
+  const missing = wantedTests?.filter((path) => !copy.has(path)) ?? [];
+  if (missing.length > 0) throw new Error(`There is no test at ${missing.join(', ')}: see --tests.`);
   const survivors: Mutant[] = [];
   const witnesses = new Set<string>();
   for (const mutant of mutants) {

@@ -95,3 +95,19 @@ export function suitesFor({ file, list }: Pick<Mutant, 'file' | 'list'>, root: s
   const ofList = LIKELIEST_OF_LIST[list];
   return [beside.toSorted(), ...ofFolder, ...(ofList === undefined ? [] : [ofList]), ...SUITES];
 }
+
+/**
+ * @param wanted folders and files of tests, without a slash at the end.
+ * @returns what of a suite is among them: also a file of a folder that the suite names as a whole.
+ */
+export function amongWanted(suite: Suite, wanted: readonly string[]): Suite {
+  const paths = suite.flatMap((path) => {
+    if (wanted.some((one) => isWithin(path, one))) return [path];
+    return wanted.filter((one) => isWithin(one, path));
+  });
+  return [...new Set(paths)];
+}
+
+function isWithin(path: string, folder: string): boolean {
+  return path === folder || path.startsWith(`${folder}/`);
+}

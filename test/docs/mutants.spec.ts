@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { sample } from '../../scripts/mutants/sample.js';
 import { mutate, readMutants } from '../../scripts/mutants/mutants.js';
 import { NAMED_ROWS } from '../../scripts/mutants/rows.js';
-import { LISTS_WITH_LIKELIEST, SUITES, suitesFor } from '../../scripts/mutants/suites.js';
+import { LISTS_WITH_LIKELIEST, SUITES, amongWanted, suitesFor } from '../../scripts/mutants/suites.js';
 
 const root = join(import.meta.dirname, '../..');
 const mutants = await readMutants();
@@ -36,6 +36,18 @@ describe('the defects that the tests are tried with', () => {
     expect(beside).toContain('src/coordinator/execution/decision.spec.ts');
     const lists = new Set(mutants.map(({ list }) => list));
     expect(LISTS_WITH_LIKELIEST.filter((list) => !lists.has(list))).toEqual([]);
+  });
+
+  it('are brought before the wanted tests alone, also where a suite has them as a part of a folder', () => {
+    const suite = ['src/sql', 'test/postgres/log', 'test/postgres/groups.spec.ts'];
+    const among = (...wanted: string[]) => amongWanted(suite, wanted);
+    expect(among('test/postgres')).toEqual(['test/postgres/log', 'test/postgres/groups.spec.ts']);
+    expect(among('test/postgres/log/faults.spec.ts', 'src/sql/gid.spec.ts')).toEqual([
+      'src/sql/gid.spec.ts',
+      'test/postgres/log/faults.spec.ts',
+    ]);
+    expect(among('src', 'src/sql/gid.spec.ts')).toEqual(['src/sql']);
+    expect(among('test/postgres/groups', 'src/sq')).toEqual([]);
   });
 
   it('are as many as docs/proof.md says', () => {
