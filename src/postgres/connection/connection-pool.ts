@@ -48,23 +48,56 @@ export class ConnectionPool {
    * @param signal when it is aborted, no caller waits for the task any more: its running work is stopped.
    * @throws the error of the task; the reason of the signal; an error that prevents the connection.
    */
-  async run<T>(signal: AbortSignal, task: (client: PoolClient) => Promise<T>): Promise<T> {
-    const client = await this.acquire(signal);
-    if (signal.aborted) {
-      // It was not used yet, so nothing is in doubt.
-      client.release();
+  run<T>(signal: AbortSignal, task: (client: PoolClient) => Promise<T>): Promise<T> {
+    const room = signal.aborted ? undefined : this.givenUp.room(signal);
+    return room === undefined ? this.lend(signal, task) : room.then(() => this.lend(signal, task));
+  }
+
+  /** One listener of the signal serves the wait for the connection and the task. */
+  private lend<T>(signal: AbortSignal, task: (client: PoolClient) => Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
       signal.throwIfAborted();
-    }
-    let running: Promise<T> | undefined;
-    let ended = false;
-    try {
-      const result = await unlessAborted(signal, () => (running = task(client)));
-      ended = true;
-      return result;
-    } finally {
-      if (ended && client.getTransactionStatus() === 'I') giveBack(client);
-      else void this.putToRest(client, running, signal);
-    }
+      let onTask: (() => void) | undefined;
+      const onAbort = (): void => {
+        onTask?.();
+        reject(signal.reason as Error);
+      };
+      const failed = (error: unknown): void => {
+        signal.removeEventListener('abort', onAbort);
+        reject(error);
+      };
+      const use = (client: PoolClient): void => {
+        if (signal.aborted) {
+          // It was not used yet, so nothing is in doubt.
+          client.release();
+          return;
+        }
+        const running = called(task, client);
+        onTask = () => void this.putToRest(client, running, signal);
+        running.then(
+          (result) => {
+            if (signal.aborted) return;
+            signal.removeEventListener('abort', onAbort);
+            if (client.getTransactionStatus() === 'I') giveBack(client);
+            else void this.putToRest(client, running, signal);
+            resolve(result);
+          },
+          (error: unknown) => {
+            if (signal.aborted) return;
+            void this.putToRest(client, running, signal);
+            failed(error);
+          },
+        );
+        // The task itself may have aborted it.
+        if (signal.aborted) onTask();
+      };
+      signal.addEventListener('abort', onAbort, { once: true });
+      // Its promise keeps the asynchronous context of the caller; a callback would run in that of another.
+      this.pool.connect().then((client) => {
+        if (signal.aborted || sessionOf(client) !== undefined) use(client);
+        else this.admit(client, signal).then(() => use(client), failed);
+      }, failed);
+    });
   }
 
   /**
@@ -175,6 +208,15 @@ export class ConnectionPool {
       // The connection is given up then.
       return false;
     }
+  }
+}
+
+/** @returns what the task returns, and what it throws as a rejection. */
+function called<T>(task: (client: PoolClient) => Promise<T>, client: PoolClient): Promise<T> {
+  try {
+    return task(client);
+  } catch (error) {
+    return Promise.reject(error);
   }
 }
 
