@@ -136,7 +136,13 @@ export class PostgresResourceManager {
   /**
    * Like {@link prepare}, in one round trip: for work whose statements do not depend on each other's results.
    */
-  async prepareBatch(branch: Branch, batch: Batch): Promise<Vote> {
+  prepareBatch(branch: Branch, batch: Batch): Promise<Vote> {
+    if (this.isGrouped) return this.prepareMember(branch, batch);
+    return this.work(branch, (work, client, gid) => prepareBatch(work, client, gid, branch, batch));
+  }
+
+  /** A branch on its own whose work may be part of a group: how it goes counts for the groups. */
+  private async prepareMember(branch: Branch, batch: Batch): Promise<Vote> {
     try {
       return await this.work(branch, async (branchWork, client, gid) => {
         const startedAt = performance.now();
@@ -333,7 +339,8 @@ export class PostgresResourceManager {
       throw error;
     }
     const branchWork = await this.calls.ready();
-    const refusal = await this.calls.admit(branch);
+    const admission = this.calls.admit(branch);
+    const refusal = admission === undefined ? undefined : await admission;
     if (refusal !== undefined) return refusal;
     let isConnected = false;
     try {

@@ -72,13 +72,21 @@ export class BranchCalls<Checked> {
   }
 
   /**
-   * @returns why no branch of that run is prepared here, if that is so.
-   * @throws an error that prevents the answer.
+   * @returns why no branch of that run is prepared here, if that is so. It is known at once that nothing
+   * prevents it if a claim covers the run.
+   * @throws (as a rejection) an error that prevents the answer.
    */
-  async admit(branch: Pick<Branch, 'transactionId' | 'run' | 'signal'>): Promise<AbortVote | undefined> {
-    const refusal = this.claims.covers(branch.transactionId) ? undefined : await this.claims.admit(branch);
-    if (refusal === undefined) this.purge.workFor(branch);
-    return refusal;
+  admit(
+    branch: Pick<Branch, 'transactionId' | 'run' | 'signal'>,
+  ): Promise<AbortVote | undefined> | undefined {
+    if (this.claims.covers(branch.transactionId)) {
+      this.purge.workFor(branch);
+      return undefined;
+    }
+    return this.claims.admit(branch).then((refusal) => {
+      if (refusal === undefined) this.purge.workFor(branch);
+      return refusal;
+    });
   }
 
   /** @see SqlResourceManager.recover */

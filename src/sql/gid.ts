@@ -3,6 +3,9 @@ import type { PreparedBranch } from '../coordinator/participant/participant.js';
 /** The characters of each part: none that has a meaning in SQL, and no slash, which separates the parts. */
 const PART = /^[A-Za-z0-9._:-]+$/;
 
+/** A whole global id. No part has a slash, so it is one of three good parts if and only if it matches. */
+const WHOLE = /^[A-Za-z0-9._:-]+\/[A-Za-z0-9._:-]+\/[A-Za-z0-9._:-]+$/;
+
 /** The limits of a database for a global id. */
 export interface GidLimit {
   /** The name of the database, for the error. */
@@ -26,18 +29,22 @@ export function makeGid(
   participant: string,
   { database, maxBytes, invalid }: GidLimit,
 ): string {
-  const parts = { transactionId, participant, branchId };
-  for (const [name, part] of Object.entries(parts)) {
-    if (typeof part === 'string' && PART.test(part)) continue;
-    throw invalid(`${name} ${JSON.stringify(part)} has characters other than A-Z a-z 0-9 . _ : -, or none`);
-  }
   const gid = `${transactionId}/${participant}/${branchId}`;
+  if (!WHOLE.test(gid) || typeof transactionId !== 'string' || typeof branchId !== 'string') {
+    throw invalid(problemOf({ transactionId, participant, branchId }));
+  }
   if (gid.length > maxBytes) {
     throw invalid(
       `${gid.length} bytes are too many for a global id, which ${database} limits to ${maxBytes}`,
     );
   }
   return gid;
+}
+
+function problemOf(parts: Readonly<Record<string, unknown>>): string {
+  const bad = Object.entries(parts).find(([, part]) => typeof part !== 'string' || !PART.test(part));
+  const [name, part] = bad!;
+  return `${name} ${JSON.stringify(part)} has characters other than A-Z a-z 0-9 . _ : -, or none`;
 }
 
 /**

@@ -11,6 +11,8 @@ import { branchOf } from './gid.js';
 export abstract class GuardPurge {
   /** The names of the coordinators that this process has worked for, each with its latest run. */
   protected readonly coordinators = new Map<string, CoordinatorRun | undefined>();
+  /** The latest run, and how the ids of its coordinator begin. */
+  private latest: { readonly run: CoordinatorRun; readonly prefix: string } | undefined;
   private timer: NodeJS.Timeout | undefined;
   private underWay: Promise<number> | undefined;
   private readonly stopping = new AbortController();
@@ -40,7 +42,11 @@ export abstract class GuardPurge {
 
   /** Rows of coordinators that other processes work for are theirs to delete. */
   workFor({ transactionId, run }: Pick<Branch, 'transactionId' | 'run'>): void {
-    this.coordinators.set(coordinatorNameOf(transactionId), run);
+    const { latest } = this;
+    if (latest !== undefined && run === latest.run && transactionId.startsWith(latest.prefix)) return;
+    const name = coordinatorNameOf(transactionId);
+    this.coordinators.set(name, run);
+    this.latest = { run, prefix: `${name}.` };
   }
 
   /**
