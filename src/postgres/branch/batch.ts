@@ -65,7 +65,8 @@ export async function prepareBatch(
   const oneByOne = (): Promise<Vote> => work.perform(client, gid, branch, workOf(batch), ending);
   // A client of another copy of `pg` does not accept our query.
   if (!(client instanceof Client) || !statements.every(isPlain)) return oneByOne();
-  await work.look(client);
+  const looking = work.look(client);
+  if (looking !== undefined) await looking;
   for (let attempt = 1; ; attempt++) {
     const text = textOfBatch(statements, textsOf(client), work.preparesStatements);
     if (text === undefined) return oneByOne();
@@ -107,13 +108,15 @@ async function send(
   const mayLock = statements.some((statement) => ADVISORY.test(statement.text));
   const begin = work.begin(ending.gid, 'BEGIN', branch, false);
   const readying = work.ready(client, branch.deadline, false);
-  if (!client.pipeline) await readying;
+  if (readying !== undefined && !client.pipeline) await readying;
   const end = work.endings.scriptOf(client, ending, mayLock);
   const waits = waitsCutShort(client);
   const answering = ask(client, [...begin, ...text.statements, ...end.statements].join('; '));
-  const [readied, answer] = await Promise.all([Promise.allSettled([readying]), answering]);
+  const readied = readying === undefined ? undefined : Promise.allSettled([readying]);
+  const answer = await answering;
   throwIfCutShort(client, waits, ending.sql);
-  if (readied[0].status === 'rejected') throw readied[0].reason;
+  const [readiness] = readied === undefined ? [] : await readied;
+  if (readiness?.status === 'rejected') throw readiness.reason;
   if (answer.results !== undefined) {
     for (const [one, name] of text.made) textsOf(client).prepared(one, name);
     work.endings.undone(client);
@@ -131,7 +134,7 @@ async function send(
 function ask(client: PoolClient, text: string): Promise<Pick<Sent, 'results' | 'error'>> {
   return new Promise((resolve) => {
     const query = new Query(text, (error: Error | undefined, results: QueryResult | QueryResult[]) => {
-      resolve(error ? { error } : { results: [results].flat() });
+      resolve(error ? { error } : { results: Array.isArray(results) ? results : [results] });
     });
     client.query(query);
   });

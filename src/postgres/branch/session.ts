@@ -98,13 +98,23 @@ const GIVEN_SETTINGS = `
  * Settings that the work of a branch makes in its session are undone before the session gets another branch.
  */
 export class BranchSessions {
+  /** The statements before the end of a transaction. */
+  private readonly ends: readonly string[];
+
   constructor(
     private readonly guard: GuardTable,
     private readonly settings: ResolvedPostgresSettings,
     private readonly server: ServerFacts,
     /** Whether other code, such as a hook of the pool, may have changed settings in a session before. */
     private readonly hasHooks: boolean,
-  ) {}
+  ) {
+    this.ends = [
+      'SET CONSTRAINTS ALL IMMEDIATE',
+      ...this.ownRole(),
+      'SET LOCAL client_min_messages = warning',
+      `SET LOCAL synchronous_commit = ${replicationLevel(server.synchronousCommit)}`,
+    ];
+  }
 
   /** @returns the limits of a branch, to be set with its guard row. @param remainingMs until its deadline. */
   limitsOf(remainingMs: number): BranchLimits {
@@ -187,13 +197,8 @@ export class BranchSessions {
    * constraints are checked before, with the role and the search path of the work. The owner of the prepared
    * transaction is the role of the session. The server waits for its standbys, and reports when it does not.
    */
-  beforeEnd(): string[] {
-    return [
-      'SET CONSTRAINTS ALL IMMEDIATE',
-      ...this.ownRole(),
-      'SET LOCAL client_min_messages = warning',
-      `SET LOCAL synchronous_commit = ${replicationLevel(this.server.synchronousCommit)}`,
-    ];
+  beforeEnd(): readonly string[] {
+    return this.ends;
   }
 
   /** @returns the statements that undo the settings of the work as a rollback would. */

@@ -61,8 +61,11 @@ const awaiting = new WeakSet<Client>();
 /**
  * Runs a task on a session that only runs completions: its writes wait for the standbys, from the first on.
  */
-export async function awaitingReplicas(client: PoolClient, task: () => Promise<void>): Promise<void> {
-  if (awaiting.has(client)) return task();
+export function awaitingReplicas(client: PoolClient, task: () => Promise<void>): Promise<void> {
+  return awaiting.has(client) ? task() : awaitingFrom(client, task);
+}
+
+async function awaitingFrom(client: PoolClient, task: () => Promise<void>): Promise<void> {
   const set = awaitReplicas(client);
   if (!client.pipeline) await set;
   const [ready, done] = await Promise.allSettled([set, task()]);
