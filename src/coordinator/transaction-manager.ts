@@ -17,7 +17,7 @@ import { type TransactionFilter, type TransactionPage, pageOf } from './observat
 import { type TransactionSummary, type TransactionView, viewOf } from './observation/transaction-view.js';
 import type { KnownOutcome, Outcome } from './outcome.js';
 import type { BranchRequest } from './participant/branch-request.js';
-import { TOLD_NOTHING } from './protocol/index.js';
+import { Told } from './protocol/index.js';
 import { Transaction } from './transaction.js';
 import {
   type BeginOnceOptions,
@@ -460,7 +460,7 @@ export class TransactionManager {
 
   /** The outcome, for those that ask besides the caller of run(). */
   private outcomeFor(transaction: TransactionRecord): Promise<Outcome> {
-    if (transaction.told !== TOLD_NOTHING) return Promise.resolve(outcomeNow(transaction));
+    if (transaction.told !== Told.NOTHING) return Promise.resolve(outcomeNow(transaction));
     return new Promise((resolve) => {
       transaction.needExtras().settleHandle = resolve;
     });

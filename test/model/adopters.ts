@@ -1,12 +1,9 @@
 import {
-  ACTIVE,
   type BranchSet,
-  COMMITTED,
   type ProtocolEffects,
   type ProtocolTransaction,
-  TOLD_ABORTED,
-  TOLD_COMMITTED,
-  TOLD_NOTHING,
+  State,
+  Told,
   acknowledged,
   includes,
   presume,
@@ -133,14 +130,14 @@ function takeOverShared({ name, of }: Named, { defect }: WorldOptions): Step<Wor
     {
       name: `the caller asks ${name}, which has taken over`,
       heals: false,
-      when: (w) => w.asked === TOLD_NOTHING && (of(w).mode === PRESUMING || of(w).mode === RESTORED),
-      take: (w) => void (w.asked = of(w).mode === RESTORED ? TOLD_COMMITTED : TOLD_ABORTED),
+      when: (w) => w.asked === Told.NOTHING && (of(w).mode === PRESUMING || of(w).mode === RESTORED),
+      take: (w) => void (w.asked = of(w).mode === RESTORED ? Told.COMMITTED : Told.ABORTED),
     },
     {
       name: `the caller asks ${name}, which only reads the log`,
       heals: false,
-      when: (w) => w.asked === TOLD_NOTHING && (w.hasOutcome || w.claim === CLAIM_SECOND),
-      take: (w) => void (w.asked = w.hasOutcome ? TOLD_COMMITTED : TOLD_ABORTED),
+      when: (w) => w.asked === Told.NOTHING && (w.hasOutcome || w.claim === CLAIM_SECOND),
+      take: (w) => void (w.asked = w.hasOutcome ? Told.COMMITTED : Told.ABORTED),
     },
   ];
   if (defect === 'an adopter trusts the lease, and does not fence') {
@@ -207,7 +204,7 @@ function read(w: World, adopter: Adopter): void {
   }
   adopter.mode = RESTORED;
   // One object stands for the adopter of every world, and a transaction is restored as a new one.
-  adopter.transaction.state = ACTIVE;
+  adopter.transaction.state = State.ACTIVE;
   restoreCommitted(adopter.transaction, w.size, w.named);
   w.sendCommit(adopter.transaction.open);
 }
@@ -215,7 +212,7 @@ function read(w: World, adopter: Adopter): void {
 function hearCommitted(w: World, transaction: ProtocolTransaction, p: number): void {
   const effects = new AdopterEffects();
   acknowledged(transaction, p, 0, effects);
-  if (effects.hasEnded !== (transaction.state === COMMITTED)) never();
+  if (effects.hasEnded !== (transaction.state === State.COMMITTED)) never();
   w.ending ||= effects.hasEnded && w.hasRecord;
 }
 

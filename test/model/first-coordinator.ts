@@ -1,12 +1,11 @@
 import {
   type BranchSet,
-  CAUSE_ROLLED_BACK,
-  LOG_DECIDES,
+  Cause,
+  Decider,
   type ProtocolEffects,
   ProtocolTransaction,
-  READY,
-  TOLD_NOTHING,
-  type ToldNumber,
+  State,
+  Told,
   acknowledged,
   attemptsExhausted,
   completionRound,
@@ -68,8 +67,8 @@ class FirstEffects implements ProtocolEffects<ProtocolTransaction> {
     this.w.rollbacks[1] |= late;
   }
 
-  tell(_: ProtocolTransaction, told: ToldNumber): void {
-    if (this.w.told !== TOLD_NOTHING) throw new Violation('the caller is told twice');
+  tell(_: ProtocolTransaction, told: Told): void {
+    if (this.w.told !== Told.NOTHING) throw new Violation('the caller is told twice');
     this.w.told = told;
   }
 
@@ -114,7 +113,7 @@ export function firstCoordinatorSteps({ participants, shared }: WorldOptions): S
         w.size = w.first.size;
       },
     ),
-    step('commit is asked for', 'may happen', always, (w, e) => requestCommit(w.first, LOG_DECIDES, e)),
+    step('commit is asked for', 'may happen', always, (w, e) => requestCommit(w.first, Decider.LOG, e)),
     step(
       'hears from the log that the record is there',
       'heals',
@@ -146,7 +145,7 @@ export function firstCoordinatorFaults(): Step<World>[] {
       'rollback is asked for',
       'may happen',
       always,
-      (w, e) => void requestRollback(w.first, CAUSE_ROLLED_BACK, e),
+      (w, e) => void requestRollback(w.first, Cause.ROLLED_BACK, e),
     ),
     step('the deadline passes', 'may happen', always, (w, e) => {
       deadlinePassed(w.first, e);
@@ -158,7 +157,7 @@ export function firstCoordinatorFaults(): Step<World>[] {
     step(
       'hears an error from the log, and inquires under a fresh claim',
       'heals',
-      (w) => w.first.state === READY && !isDecidedByBranch(w.first),
+      (w) => w.first.state === State.READY && !isDecidedByBranch(w.first),
       inquire,
     ),
     {

@@ -1,13 +1,4 @@
-import {
-  READY,
-  VOTE_ABORT,
-  VOTE_COMMIT,
-  VOTE_NONE,
-  VOTE_READ_ONLY,
-  isAbort,
-  isCommit,
-  isDecidedByBranch,
-} from '../../src/coordinator/protocol/index.js';
+import { State, Voted, isAbort, isCommit, isDecidedByBranch } from '../../src/coordinator/protocol/index.js';
 import type { World } from './world.js';
 
 /**
@@ -30,7 +21,8 @@ export function forget(w: World): void {
   const { first, options } = w;
   const alive = !w.crashed;
   const { awaited, idle } = w;
-  for (const kind of [VOTE_COMMIT, VOTE_READ_ONLY, VOTE_ABORT, VOTE_NONE] as const) w.votes[kind] &= awaited;
+  for (const kind of [Voted.COMMIT, Voted.READ_ONLY, Voted.ABORT, Voted.NONE] as const)
+    w.votes[kind] &= awaited;
   forgetPrepares(w, awaited, idle);
 
   const openAtFirst = alive ? first.open : 0;
@@ -49,7 +41,7 @@ export function forget(w: World): void {
   }
   w.strayRollbacks &= mayHold;
 
-  const awaitsOnePhase = alive && first.state === READY && isDecidedByBranch(first);
+  const awaitsOnePhase = alive && first.state === State.READY && isDecidedByBranch(first);
   w.onePhaseAnswer &&= awaitsOnePhase;
   w.onePhaseRequest &&= (idle & 1) !== 0 || (awaitsOnePhase && !w.onePhaseAnswer);
 
@@ -64,6 +56,6 @@ function forgetPrepares(w: World, awaited: number, idle: number): void {
     return;
   }
   const repeated =
-    (w.readOnly & w.votes[VOTE_READ_ONLY]) | ((w.refused | w.rolledBack) & w.votes[VOTE_ABORT]);
+    (w.readOnly & w.votes[Voted.READ_ONLY]) | ((w.refused | w.rolledBack) & w.votes[Voted.ABORT]);
   w.prepares &= idle | (awaited & ~repeated);
 }

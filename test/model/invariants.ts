@@ -1,13 +1,4 @@
-import {
-  ABORTED,
-  READY,
-  TOLD_ABORTED,
-  TOLD_COMMITTED,
-  TOLD_HEURISTIC,
-  isAbort,
-  isCommit,
-  isDecidedByBranch,
-} from '../../src/coordinator/protocol/index.js';
+import { State, Told, isAbort, isCommit, isDecidedByBranch } from '../../src/coordinator/protocol/index.js';
 import { Violation } from './search.js';
 import type { World } from './world.js';
 
@@ -27,34 +18,34 @@ export function checkWorld(w: World): void {
     'M8: the end is recorded only after every acknowledgement',
   );
   must(
-    told !== TOLD_COMMITTED || ((all & ~canCommit) === 0 && (prepared === 0 || w.hasRecord)),
+    told !== Told.COMMITTED || ((all & ~canCommit) === 0 && (prepared === 0 || w.hasRecord)),
     'told committed: every participant has committed or will',
   );
   must(
-    told !== TOLD_ABORTED || (committed === 0 && w.commits === 0 && !w.willRecord && !w.recorded),
+    told !== Told.ABORTED || (committed === 0 && w.commits === 0 && !w.willRecord && !w.recorded),
     'told aborted: no participant has committed or will',
   );
   must(
-    asked !== TOLD_COMMITTED || ((all & ~canCommit) === 0 && (prepared === 0 || w.hasRecord)),
+    asked !== Told.COMMITTED || ((all & ~canCommit) === 0 && (prepared === 0 || w.hasRecord)),
     'another member answered committed: every participant has committed or will',
   );
   must(
-    asked !== TOLD_ABORTED || (committed === 0 && w.commits === 0 && !w.willRecord && !w.recorded),
+    asked !== Told.ABORTED || (committed === 0 && w.commits === 0 && !w.willRecord && !w.recorded),
     'another member answered aborted: no participant has committed or will',
   );
   // The outcome of a commit that changed nothing is not the business of the core.
   must(
-    !(told === TOLD_COMMITTED && asked === TOLD_ABORTED) || (all & ~readOnly) === 0,
+    !(told === Told.COMMITTED && asked === Told.ABORTED) || (all & ~readOnly) === 0,
     'another member answered otherwise than the caller was told',
   );
   must(
-    !(told === TOLD_ABORTED && asked === TOLD_COMMITTED),
+    !(told === Told.ABORTED && asked === Told.COMMITTED),
     'another member answered otherwise than the caller was told',
   );
-  must(told !== TOLD_HEURISTIC, 'no participant ends against the decision here, so no caller is told so');
+  must(told !== Told.HEURISTIC, 'no participant ends against the decision here, so no caller is told so');
   if (w.crashed) return;
   must(
-    first.state !== ABORTED || (first.open | first.awaiting) !== 0 || prepared === 0,
+    first.state !== State.ABORTED || (first.open | first.awaiting) !== 0 || prepared === 0,
     'M6: after an abort that has ended nothing is left prepared',
   );
   must(
@@ -70,7 +61,7 @@ export function checkWorld(w: World): void {
     'M1: decided commit, and the record is there',
   );
   must(
-    first.state !== READY || isDecidedByBranch(first) || first.awaiting === 0,
+    first.state !== State.READY || isDecidedByBranch(first) || first.awaiting === 0,
     'the voting is over in READY',
   );
   must(!first.rollbackOnly || !isCommit(first.state), 'what the caller ruled out is never committed');

@@ -1,19 +1,14 @@
 import {
-  ABORTED,
   type BranchSet,
-  CAUSE_ROLLED_BACK,
-  COMMITTED,
-  LOG_DECIDES,
-  NO_BRANCHES,
+  Branches,
+  Cause,
+  Decider,
   PROTOCOL_FIELDS,
   type ProtocolEffects,
   ProtocolTransaction,
-  READY,
-  TOLD_ABORTED,
-  TOLD_COMMITTED,
-  VOTE_ABORT,
-  VOTE_COMMIT,
-  VOTE_NONE,
+  State,
+  Told,
+  Voted,
   acknowledged,
   awaitsConfirmation,
   awaitsRecord,
@@ -84,19 +79,19 @@ export class LastResourceWorld {
   fenced = 0;
   appending = 0;
   /** The commit that this coordinator wants to make durable is on its way to the log. */
-  confirming: BranchSet = NO_BRANCHES;
+  confirming: BranchSet = Branches.NONE;
   log = NOTHING;
   resource = FREE;
   /** Calls of the resource's commit that may still arrive. */
   calls = 0;
   /** Whether C0 has called it, and so may hear an answer. */
   called = 0;
-  prepared: BranchSet = NO_BRANCHES;
-  committed: BranchSet = NO_BRANCHES;
-  rolledBack: BranchSet = NO_BRANCHES;
+  prepared: BranchSet = Branches.NONE;
+  committed: BranchSet = Branches.NONE;
+  rolledBack: BranchSet = Branches.NONE;
   /** Rollbacks and commits on their way to voters. */
-  rollbacks: BranchSet = NO_BRANCHES;
-  commits: BranchSet = NO_BRANCHES;
+  rollbacks: BranchSet = Branches.NONE;
+  commits: BranchSet = Branches.NONE;
 }
 
 const NUMBERS = [
@@ -154,7 +149,7 @@ class Effects implements ProtocolEffects<ProtocolTransaction> {
   }
 
   ended({ state }: ProtocolTransaction): void {
-    if (this.w.log !== NOTHING && (state === COMMITTED || state === ABORTED)) this.w.log = OVER;
+    if (this.w.log !== NOTHING && (state === State.COMMITTED || state === State.ABORTED)) this.w.log = OVER;
   }
 }
 
@@ -171,10 +166,10 @@ export function lastResourceModel(defect?: LastResourceDefect): Model<LastResour
   const lives = ({ crashed }: LastResourceWorld): boolean => crashed === 0;
 
   add('C0: commit is asked for', false, lives, (w) =>
-    requestCommit(w.coordinators[0], LOG_DECIDES, effects(w, 0)),
+    requestCommit(w.coordinators[0], Decider.LOG, effects(w, 0)),
   );
   add('C0: rollback is asked for', false, lives, (w) => {
-    requestRollback(w.coordinators[0], CAUSE_ROLLED_BACK, effects(w, 0));
+    requestRollback(w.coordinators[0], Cause.ROLLED_BACK, effects(w, 0));
   });
   add('C0: the deadline passes', false, lives, (w) => deadlinePassed(w.coordinators[0], effects(w, 0)));
   add('C0 crashes', false, lives, (w) => {
@@ -186,17 +181,17 @@ export function lastResourceModel(defect?: LastResourceDefect): Model<LastResour
     const isAsked = (w: LastResourceWorld): boolean => lives(w) && includes(w.coordinators[0].awaiting, p);
     add(`C0: branch ${p} prepares, and votes commit`, false, isAsked, (w) => {
       if ((w.rolledBack & bit) === 0) w.prepared |= bit;
-      vote(w.coordinators[0], p, (w.rolledBack & bit) === 0 ? VOTE_COMMIT : VOTE_ABORT, effects(w, 0));
+      vote(w.coordinators[0], p, (w.rolledBack & bit) === 0 ? Voted.COMMIT : Voted.ABORT, effects(w, 0));
     });
     add(
       `C0: branch ${p} refuses`,
       true,
       (w) => isAsked(w) && !includes(w.prepared, p),
-      (w) => vote(w.coordinators[0], p, VOTE_ABORT, effects(w, 0)),
+      (w) => vote(w.coordinators[0], p, Voted.ABORT, effects(w, 0)),
     );
     add(`C0: branch ${p} prepares, and its vote is lost`, false, isAsked, (w) => {
       if ((w.rolledBack & bit) === 0) w.prepared |= bit;
-      vote(w.coordinators[0], p, VOTE_NONE, effects(w, 0));
+      vote(w.coordinators[0], p, Voted.NONE, effects(w, 0));
     });
     add(
       `branch ${p} commits`,
@@ -360,7 +355,7 @@ function drives({ crashed, adopter }: LastResourceWorld, number: 0 | 1): boolean
 
 function mayInquire(w: LastResourceWorld, number: 0 | 1): boolean {
   const transaction = w.coordinators[number];
-  return drives(w, number) && transaction.state === READY && transaction.awaiting === only(LAST);
+  return drives(w, number) && transaction.state === State.READY && transaction.awaiting === only(LAST);
 }
 
 function canAppend({ appending, fenced, log }: LastResourceWorld): boolean {
@@ -382,7 +377,7 @@ function takeUp(w: LastResourceWorld, defect: LastResourceDefect | undefined): v
   w.adopter = DRIVES;
   if (w.log === NAMED) restoreDecider(second, VOTERS + 1, LAST);
   // What is over has no voter that is still prepared.
-  else restoreCommitted(second, VOTERS, ALL_VOTERS, w.log === OVER ? NO_BRANCHES : ALL_VOTERS);
+  else restoreCommitted(second, VOTERS, ALL_VOTERS, w.log === OVER ? Branches.NONE : ALL_VOTERS);
   if (w.log === DECIDED) w.commits |= ALL_VOTERS;
 }
 
@@ -402,9 +397,9 @@ function check(w: LastResourceWorld): void {
     'rule 1: the commit is in the log before another branch learns of it',
   );
   must(w.resource !== DONE || w.log >= NAMED, 'M1: the record precedes the call');
-  must(told !== TOLD_COMMITTED || w.resource === DONE, 'told committed: it is');
+  must(told !== Told.COMMITTED || w.resource === DONE, 'told committed: it is');
   must(
-    told !== TOLD_ABORTED || (w.resource !== DONE && (w.calls === 0 || w.resource === NEVER)),
+    told !== Told.ABORTED || (w.resource !== DONE && (w.calls === 0 || w.resource === NEVER)),
     'told aborted: it is',
   );
   must(

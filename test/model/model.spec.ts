@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { STATES, TOLD_COMMITTED } from '../../src/coordinator/protocol/index.js';
+import { STATES, Told } from '../../src/coordinator/protocol/index.js';
 import { CONFIGURATIONS_IN_TESTS, DEFECT_WORLDS, describeConfiguration } from './configurations.js';
 import { DEFECTS, type Defect } from './defects.js';
 import { forget } from './forgetting.js';
@@ -61,7 +61,7 @@ function isEnd(model: Model<World>, w: World): boolean {
 }
 
 function describeEnd({ first, told, all, committed, readOnly }: World): string {
-  const caller = told === TOLD_COMMITTED ? 'was told so' : 'was not told so';
+  const caller = told === Told.COMMITTED ? 'was told so' : 'was not told so';
   const leftOut = (committed | readOnly) === all ? 'no participant is' : 'a participant is';
   return `the coordinator is ${STATES[first.state]}, the caller ${caller}, ${leftOut} left out`;
 }

@@ -1,13 +1,9 @@
 import {
-  ACTIVE,
   type BranchSet,
-  LOG_DECIDES,
-  NO_BRANCHES,
-  type ToldNumber,
-  VOTE_ABORT,
-  VOTE_COMMIT,
-  VOTE_NONE,
-  VOTE_READ_ONLY,
+  Branches,
+  Decider,
+  State,
+  Voted,
   restoreCommitted,
 } from '../../src/coordinator/protocol/index.js';
 import { sortParts } from './symmetry.js';
@@ -27,7 +23,7 @@ export function packWorld(w: World, words: Int32Array, at: number): void {
     (w.claim << 8) |
     (second!.mode << 10) |
     (Number(first.rollbackOnly) << 13) |
-    (Number(first.decider !== LOG_DECIDES) << 14) |
+    (Number(first.decider !== Decider.LOG) << 14) |
     (Number(w.crashed) << 15) |
     (Number(w.appending) << 16) |
     (Number(w.recorded) << 17) |
@@ -38,7 +34,7 @@ export function packWorld(w: World, words: Int32Array, at: number): void {
     ((third?.mode ?? 0) << 22) |
     (w.asked << 25);
   const openAtSecond = second!.open;
-  const openAtThird = third?.open ?? NO_BRANCHES;
+  const openAtThird = third?.open ?? Branches.NONE;
   for (let p = 0; p < w.options.participants; p++) {
     words[at + 1 + p] =
       ((w.prepared >> p) & 1) |
@@ -56,10 +52,10 @@ export function packWorld(w: World, words: Int32Array, at: number): void {
       (((openAtSecond >> p) & 1) << 12) |
       (((w.named >> p) & 1) << 13) |
       (((w.prepares >> p) & 1) << 14) |
-      (((w.votes[VOTE_COMMIT] >> p) & 1) << 15) |
-      (((w.votes[VOTE_READ_ONLY] >> p) & 1) << 16) |
-      (((w.votes[VOTE_ABORT] >> p) & 1) << 17) |
-      (((w.votes[VOTE_NONE] >> p) & 1) << 18) |
+      (((w.votes[Voted.COMMIT] >> p) & 1) << 15) |
+      (((w.votes[Voted.READ_ONLY] >> p) & 1) << 16) |
+      (((w.votes[Voted.ABORT] >> p) & 1) << 17) |
+      (((w.votes[Voted.NONE] >> p) & 1) << 18) |
       (((w.commits >> p) & 1) << 19) |
       (((w.commitAcks >> p) & 1) << 20) |
       (((w.rollbacks[0] >> p) & 1) << 21) |
@@ -77,7 +73,7 @@ const sets = new Int32Array(SETS);
 export function unpackWorld(words: Int32Array, at: number, w: World): void {
   const { first } = w;
   const [second, third] = w.adopters;
-  sets.fill(NO_BRANCHES);
+  sets.fill(Branches.NONE);
   for (let p = 0; p < w.options.participants; p++) {
     for (let word = words[at + 1 + p]!; word !== 0; word &= word - 1) {
       const bit = 31 - Math.clz32(word & -word);
@@ -86,7 +82,7 @@ export function unpackWorld(words: Int32Array, at: number, w: World): void {
   }
   const word = words[at]!;
   w.size = (word >> 3) & 3;
-  w.told = ((word >> 5) & 7) as ToldNumber;
+  w.told = (word >> 5) & 7;
   w.claim = (word >> 8) & 3;
   w.crashed = ((word >> 15) & 1) === 1;
   w.appending = ((word >> 16) & 1) === 1;
@@ -95,12 +91,12 @@ export function unpackWorld(words: Int32Array, at: number, w: World): void {
   w.ended = ((word >> 19) & 1) === 1;
   w.onePhaseRequest = ((word >> 20) & 1) === 1;
   w.onePhaseAnswer = ((word >> 21) & 1) === 1;
-  w.asked = ((word >> 25) & 7) as ToldNumber;
+  w.asked = (word >> 25) & 7;
 
   first.state = word & 7;
   first.size = w.size;
   first.rollbackOnly = ((word >> 13) & 1) === 1;
-  first.decider = ((word >> 14) & 1) === 1 ? 0 : LOG_DECIDES;
+  first.decider = ((word >> 14) & 1) === 1 ? 0 : Decider.LOG;
   first.told = w.told;
 
   w.prepared = sets[0]!;
@@ -119,10 +115,10 @@ export function unpackWorld(words: Int32Array, at: number, w: World): void {
   if (third !== undefined) unpackAdopter(third, (word >> 22) & 7, w.size, sets[26]!);
   w.named = sets[13]!;
   w.prepares = sets[14]!;
-  w.votes[VOTE_COMMIT] = sets[15]!;
-  w.votes[VOTE_READ_ONLY] = sets[16]!;
-  w.votes[VOTE_ABORT] = sets[17]!;
-  w.votes[VOTE_NONE] = sets[18]!;
+  w.votes[Voted.COMMIT] = sets[15]!;
+  w.votes[Voted.READ_ONLY] = sets[16]!;
+  w.votes[Voted.ABORT] = sets[17]!;
+  w.votes[Voted.NONE] = sets[18]!;
   w.commits = sets[19]!;
   w.commitAcks = sets[20]!;
   w.rollbacks[0] = sets[21]!;
@@ -139,7 +135,7 @@ export function unpackWorld(words: Int32Array, at: number, w: World): void {
 function unpackAdopter(adopter: Adopter, mode: number, size: number, open: BranchSet): void {
   adopter.mode = mode;
   if (mode !== RESTORED) return;
-  adopter.transaction.state = ACTIVE;
+  adopter.transaction.state = State.ACTIVE;
   restoreCommitted(adopter.transaction, size, open);
 }
 

@@ -1,20 +1,13 @@
-import {
-  VOTE_ABORT,
-  VOTE_COMMIT,
-  VOTE_NONE,
-  VOTE_READ_ONLY,
-  type VoteNumber,
-  includes,
-} from '../../src/coordinator/protocol/index.js';
+import { Voted, includes } from '../../src/coordinator/protocol/index.js';
 import { type Step, Violation } from './search.js';
 import type { World } from './world.js';
 
 const ANSWERS = [
-  { name: 'prepares and votes commit', becomes: 'prepared', vote: VOTE_COMMIT, isFault: false },
-  { name: 'prepares, but its answer is no vote', becomes: 'prepared', vote: VOTE_NONE, isFault: true },
-  { name: 'does nothing, and its answer is no vote', becomes: undefined, vote: VOTE_NONE, isFault: true },
-  { name: 'refuses', becomes: 'refused', vote: VOTE_ABORT, isFault: true },
-  { name: 'only read, and says so', becomes: 'readOnly', vote: VOTE_READ_ONLY, isFault: false },
+  { name: 'prepares and votes commit', becomes: 'prepared', vote: Voted.COMMIT, isFault: false },
+  { name: 'prepares, but its answer is no vote', becomes: 'prepared', vote: Voted.NONE, isFault: true },
+  { name: 'does nothing, and its answer is no vote', becomes: undefined, vote: Voted.NONE, isFault: true },
+  { name: 'refuses', becomes: 'refused', vote: Voted.ABORT, isFault: true },
+  { name: 'only read, and says so', becomes: 'readOnly', vote: Voted.READ_ONLY, isFault: false },
 ] as const;
 
 /** What a participant does when a message reaches it. */
@@ -107,9 +100,9 @@ export function onePhaseSteps(faults: boolean): Step<World>[] {
   return steps;
 }
 
-function voteAgain(w: World, bit: number): VoteNumber {
-  if (((w.prepared | w.committed) & bit) !== 0) return VOTE_COMMIT;
-  return (w.readOnly & bit) !== 0 ? VOTE_READ_ONLY : VOTE_ABORT;
+function voteAgain(w: World, bit: number): Voted {
+  if (((w.prepared | w.committed) & bit) !== 0) return Voted.COMMIT;
+  return (w.readOnly & bit) !== 0 ? Voted.READ_ONLY : Voted.ABORT;
 }
 
 /** A rollback of what was never prepared leaves a tombstone, if the participant is guarded. */

@@ -1,13 +1,9 @@
 import {
   type BranchSet,
-  NO_BRANCHES,
+  Branches,
   ProtocolTransaction,
-  TOLD_NOTHING,
-  type ToldNumber,
-  VOTE_ABORT,
-  VOTE_COMMIT,
-  VOTE_NONE,
-  VOTE_READ_ONLY,
+  Told,
+  Voted,
   firstBranches,
   isDecidedByBranch,
 } from '../../src/coordinator/protocol/index.js';
@@ -58,7 +54,7 @@ export const READ_TOO_EARLY = 3;
 /** Has fenced the epoch of the first coordinator, and has not read the log yet. */
 export const FENCED = 4;
 
-export const VOTES = [VOTE_COMMIT, VOTE_READ_ONLY, VOTE_ABORT, VOTE_NONE] as const;
+export const VOTES = [Voted.COMMIT, Voted.READ_ONLY, Voted.ABORT, Voted.NONE] as const;
 
 /** A coordinator that takes over what another one has left. */
 export class Adopter {
@@ -68,7 +64,7 @@ export class Adopter {
 
   /** The branches whose acknowledgement of the commit it awaits. */
   get open(): BranchSet {
-    return this.mode === RESTORED ? this.transaction.open : NO_BRANCHES;
+    return this.mode === RESTORED ? this.transaction.open : Branches.NONE;
   }
 }
 
@@ -85,12 +81,12 @@ export class World {
   /** How many participants are enlisted; a fact that outlives the coordinator. */
   size = 0;
   /** What the caller heard; a fact that outlives the coordinator. */
-  told: ToldNumber = TOLD_NOTHING;
+  told: Told = Told.NOTHING;
 
   /** Coordinators with higher epochs: the first one recovered after a crash, or others that took over. */
   readonly adopters: readonly Adopter[];
   /** What a caller has heard from another member than the one that it had called. */
-  asked: ToldNumber = TOLD_NOTHING;
+  asked: Told = Told.NOTHING;
 
   claim = CLAIM_FIRST;
   /** An append of the commit record is on its way to the log. */
@@ -102,24 +98,24 @@ export class World {
   /** The commit record is gone from the log. */
   ended = false;
   /** Whom the commit record names: those that voted commit. */
-  named: BranchSet = NO_BRANCHES;
+  named: BranchSet = Branches.NONE;
 
-  prepared: BranchSet = NO_BRANCHES;
-  readOnly: BranchSet = NO_BRANCHES;
-  refused: BranchSet = NO_BRANCHES;
-  committed: BranchSet = NO_BRANCHES;
-  rolledBack: BranchSet = NO_BRANCHES;
+  prepared: BranchSet = Branches.NONE;
+  readOnly: BranchSet = Branches.NONE;
+  refused: BranchSet = Branches.NONE;
+  committed: BranchSet = Branches.NONE;
+  rolledBack: BranchSet = Branches.NONE;
 
-  prepares: BranchSet = NO_BRANCHES;
+  prepares: BranchSet = Branches.NONE;
   /** The votes on their way to the first coordinator, by their numbers in the core. */
   readonly votes: [BranchSet, BranchSet, BranchSet, BranchSet] = [0, 0, 0, 0];
-  commits: BranchSet = NO_BRANCHES;
-  commitAcks: BranchSet = NO_BRANCHES;
+  commits: BranchSet = Branches.NONE;
+  commitAcks: BranchSet = Branches.NONE;
   /** The rollbacks of each round, and their acknowledgements. */
   readonly rollbacks: [BranchSet, BranchSet] = [0, 0];
   readonly rollbackAcks: [BranchSet, BranchSet] = [0, 0];
   /** Rollbacks whose acknowledgement is not awaited. */
-  strayRollbacks: BranchSet = NO_BRANCHES;
+  strayRollbacks: BranchSet = Branches.NONE;
   onePhaseRequest = false;
   onePhaseAnswer = false;
 
@@ -157,12 +153,12 @@ export class World {
 
   /** Those that the first coordinator awaits a vote of. */
   get awaited(): BranchSet {
-    return this.crashed || isDecidedByBranch(this.first) ? NO_BRANCHES : this.first.awaiting;
+    return this.crashed || isDecidedByBranch(this.first) ? Branches.NONE : this.first.awaiting;
   }
 
   /** The branches whose acknowledgement of the commit an adopter awaits. */
   get openAtAdopters(): BranchSet {
-    return this.adopters.reduce((open, adopter) => open | adopter.open, NO_BRANCHES);
+    return this.adopters.reduce((open, adopter) => open | adopter.open, Branches.NONE);
   }
 
   /**

@@ -6,16 +6,12 @@ import {
 import { confirmed, patienceEnded, recordAbsent, recorded } from '../../src/coordinator/protocol/decision.js';
 import type { ProtocolEffects } from '../../src/coordinator/protocol/effects.js';
 import { HEURISTIC_KINDS } from '../../src/coordinator/protocol/heuristics.js';
-import { ACTIVE, type TransactionState } from '../../src/coordinator/protocol/states.js';
+import { State, type TransactionState } from '../../src/coordinator/protocol/states.js';
 import {
-  CAUSE_CANCELLED,
-  CAUSE_ROLLED_BACK,
-  LOG_DECIDES,
+  Cause,
+  Decider,
   type ProtocolTransaction,
-  VOTE_ABORT,
-  VOTE_COMMIT,
-  VOTE_NONE,
-  VOTE_READ_ONLY,
+  Voted,
 } from '../../src/coordinator/protocol/transaction.js';
 import {
   deadlinePassed,
@@ -39,7 +35,12 @@ export interface ProtocolEvent {
 }
 
 const COMPLETING = ['COMMITTING', 'ABORTING', 'ABORTED'] as const;
-const ANSWERS = { yes: VOTE_COMMIT, 'read-only': VOTE_READ_ONLY, no: VOTE_ABORT, none: VOTE_NONE } as const;
+const ANSWERS = {
+  yes: Voted.COMMIT,
+  'read-only': Voted.READ_ONLY,
+  no: Voted.ABORT,
+  none: Voted.NONE,
+} as const;
 
 /** @returns every event that the core knows, with every parameter, for a transaction of so many branches. */
 export function allEvents(size: number): ProtocolEvent[] {
@@ -48,14 +49,14 @@ export function allEvents(size: number): ProtocolEvent[] {
     events.push({ name, fits, apply });
   };
   add('one more branch', ['ACTIVE'], (t) => void (t.size < size && enlist(t)));
-  add('a branch after the start of the voting', [], (t) => void (t.state !== ACTIVE && enlist(t)));
+  add('a branch after the start of the voting', [], (t) => void (t.state !== State.ACTIVE && enlist(t)));
   add('a last resource', ['ACTIVE'], (t) => void (t.size < size && enlistLastResource(t)));
   add('rollback-only', ['ACTIVE'], (t) => markRollbackOnly(t));
-  add('commit is asked for', ['ACTIVE'], (t, e) => requestCommit(t, LOG_DECIDES, e));
+  add('commit is asked for', ['ACTIVE'], (t, e) => requestCommit(t, Decider.LOG, e));
   add('commit is asked for, in one phase', ['ACTIVE'], (t, e) => requestCommit(t, 0, e));
   for (const [who, cause] of [
-    ['the caller', CAUSE_ROLLED_BACK],
-    ['its signal', CAUSE_CANCELLED],
+    ['the caller', Cause.ROLLED_BACK],
+    ['its signal', Cause.CANCELLED],
   ] as const) {
     add(`${who} asks for rollback`, ['ACTIVE', 'PREPARING'], (t, e) => void requestRollback(t, cause, e));
   }

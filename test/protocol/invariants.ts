@@ -1,27 +1,11 @@
-import { type BranchSet, NO_BRANCHES, only } from '../../src/coordinator/protocol/branch-set.js';
+import { type BranchSet, Branches, only } from '../../src/coordinator/protocol/branch-set.js';
 import { awaitsConfirmation } from '../../src/coordinator/protocol/decision.js';
 import type { ProtocolEffects } from '../../src/coordinator/protocol/effects.js';
+import { STATES, State, type StateNumber, isAbort, isCommit } from '../../src/coordinator/protocol/states.js';
 import {
-  ABORTED,
-  ACTIVE,
-  COMMITTED,
-  COMMITTING,
-  PREPARING,
-  READY,
-  STATES,
-  type StateNumber,
-  isAbort,
-  isCommit,
-} from '../../src/coordinator/protocol/states.js';
-import {
-  LOG_DECIDES,
+  Decider,
   type ProtocolTransaction,
-  TOLD_ABORTED,
-  TOLD_COMMITTED,
-  TOLD_HEURISTIC,
-  TOLD_NOTHING,
-  TOLD_PENDING,
-  type ToldNumber,
+  Told,
   allBranches,
   hasLastResource,
   isDecidedByBranch,
@@ -34,11 +18,11 @@ import {
  */
 export class InvariantChecker implements ProtocolEffects<ProtocolTransaction> {
   private tells = 0;
-  private commits: BranchSet = NO_BRANCHES;
-  private rollbacks: BranchSet = NO_BRANCHES;
+  private commits: BranchSet = Branches.NONE;
+  private rollbacks: BranchSet = Branches.NONE;
   /** Before the step. */
-  private before: StateNumber = ACTIVE;
-  private awaited: BranchSet = NO_BRANCHES;
+  private before: StateNumber = State.ACTIVE;
+  private awaited: BranchSet = Branches.NONE;
 
   /** Takes one step, and checks it and where it leads. */
   step(transaction: ProtocolTransaction, event: (effects: this) => void): void {
@@ -47,22 +31,22 @@ export class InvariantChecker implements ProtocolEffects<ProtocolTransaction> {
     this.before = state;
     this.awaited = transaction.awaiting;
     this.tells = 0;
-    this.commits = NO_BRANCHES;
-    this.rollbacks = NO_BRANCHES;
+    this.commits = Branches.NONE;
+    this.rollbacks = Branches.NONE;
     event(this);
     must(
       this.tells === (told === transaction.told ? 0 : 1),
       'the caller is told once, and hears what is kept',
     );
-    must(told === TOLD_NOTHING || told === transaction.told, 'what the caller was told stays as it is');
+    must(told === Told.NOTHING || told === transaction.told, 'what the caller was told stays as it is');
     must(!isCommit(state) || isCommit(transaction.state), 'AC2: commit is never reversed');
     must(!isAbort(state) || isAbort(transaction.state), 'AC2: abort is never reversed');
     must(
-      this.commits === NO_BRANCHES || state === READY || wasUnconfirmed,
+      this.commits === Branches.NONE || state === State.READY || wasUnconfirmed,
       'commit is sent only once the decision had been recorded',
     );
     must(
-      this.commits === NO_BRANCHES || !hasLastResource(transaction) || wasUnconfirmed,
+      this.commits === Branches.NONE || !hasLastResource(transaction) || wasUnconfirmed,
       'what a last resource has decided is recorded before commit is sent',
     );
     checkState(transaction);
@@ -71,14 +55,17 @@ export class InvariantChecker implements ProtocolEffects<ProtocolTransaction> {
   entered(transaction: ProtocolTransaction, from: StateNumber): void {
     must(transaction.state > from, `${STATES[from]} to ${STATES[transaction.state]} is a step back`);
     const { yes, readOnly, rollbackOnly, decider } = transaction;
-    if (transaction.state === READY && hasLastResource(transaction))
+    if (transaction.state === State.READY && hasLastResource(transaction))
       must(
         (yes | readOnly) === votersOf(transaction),
         'a last resource is asked after every other branch has voted',
       );
-    if (transaction.state !== COMMITTING) return;
+    if (transaction.state !== State.COMMITTING) return;
     if (isDecidedByBranch(transaction)) {
-      must(this.before === READY && this.awaited === only(decider), 'AC3: the branch that decides was asked');
+      must(
+        this.before === State.READY && this.awaited === only(decider),
+        'AC3: the branch that decides was asked',
+      );
       return;
     }
     must((yes | readOnly) === allBranches(transaction), 'AC3: commit needs the vote of every branch');
@@ -86,7 +73,7 @@ export class InvariantChecker implements ProtocolEffects<ProtocolTransaction> {
   }
 
   prepare(transaction: ProtocolTransaction): void {
-    must(transaction.state === PREPARING, 'prepare is sent while the voting goes on');
+    must(transaction.state === State.PREPARING, 'prepare is sent while the voting goes on');
     must(
       transaction.awaiting === votersOf(transaction),
       'prepare goes to all branches at once, but not to a last resource',
@@ -95,18 +82,21 @@ export class InvariantChecker implements ProtocolEffects<ProtocolTransaction> {
 
   commitOnePhase(transaction: ProtocolTransaction): void {
     const { state, size, yes, readOnly, recordsAll } = transaction;
-    must(state === READY, 'the branch that decides is asked in READY');
+    must(state === State.READY, 'the branch that decides is asked in READY');
     if (size === 1) return;
     must(
       (yes | readOnly) === votersOf(transaction),
       'a last resource is asked after every other branch has voted',
     );
-    must(recordsAll && this.before === READY, 'the record that names a last resource precedes its call');
+    must(
+      recordsAll && this.before === State.READY,
+      'the record that names a last resource precedes its call',
+    );
   }
 
   record({ state, yes, recordsAll }: ProtocolTransaction): void {
-    must(state === READY, 'what is recorded has every vote');
-    must(yes !== NO_BRANCHES || recordsAll, 'only a commit that leaves a branch in doubt is recorded');
+    must(state === State.READY, 'what is recorded has every vote');
+    must(yes !== Branches.NONE || recordsAll, 'only a commit that leaves a branch in doubt is recorded');
   }
 
   confirm(transaction: ProtocolTransaction): void {
@@ -119,7 +109,7 @@ export class InvariantChecker implements ProtocolEffects<ProtocolTransaction> {
 
   commit({ state, yes, decider }: ProtocolTransaction, branches: BranchSet): void {
     must(isCommit(state), 'AC1: commit is sent only when commit is decided');
-    const waiting = decider === LOG_DECIDES ? yes : yes & ~only(decider);
+    const waiting = decider === Decider.LOG ? yes : yes & ~only(decider);
     must(branches === waiting, 'commit goes to every branch that voted commit, and to no other');
     this.commits |= branches;
   }
@@ -131,7 +121,7 @@ export class InvariantChecker implements ProtocolEffects<ProtocolTransaction> {
     this.rollbacks |= branches;
   }
 
-  tell(transaction: ProtocolTransaction, told: ToldNumber): void {
+  tell(transaction: ProtocolTransaction, told: Told): void {
     this.tells++;
     must(told === transaction.told, 'what is told is what is kept');
   }
@@ -141,8 +131,8 @@ export class InvariantChecker implements ProtocolEffects<ProtocolTransaction> {
   }
 
   ended({ state, open }: ProtocolTransaction): void {
-    must(state === COMMITTED || state === ABORTED, 'a transaction ends in a final state');
-    must(open === NO_BRANCHES, 'a transaction ends when no branch owes anything');
+    must(state === State.COMMITTED || state === State.ABORTED, 'a transaction ends in a final state');
+    must(open === Branches.NONE, 'a transaction ends when no branch owes anything');
   }
 }
 
@@ -163,22 +153,22 @@ function checkState(transaction: ProtocolTransaction): void {
   must((yes & readOnly) + (yes & refused) + (readOnly & refused) === 0, 'a branch has one vote');
   must((awaiting & (yes | readOnly | refused)) === 0, 'a branch that voted is not awaited');
   must((open & (readOnly | refused)) === 0, 'a branch that holds nothing owes nothing');
-  must(open === NO_BRANCHES || isCommit(state) || isAbort(state), 'nothing is owed before the decision');
-  must(state !== COMMITTED || open === NO_BRANCHES, 'a committed transaction owes nothing');
+  must(open === Branches.NONE || isCommit(state) || isAbort(state), 'nothing is owed before the decision');
+  must(state !== State.COMMITTED || open === Branches.NONE, 'a committed transaction owes nothing');
   must(
-    (stalled & ~(state === READY ? awaiting : open)) === 0,
+    (stalled & ~(state === State.READY ? awaiting : open)) === 0,
     'only a branch that owes something is stalled',
   );
   must(
-    state !== READY || isDecidedByBranch(transaction) || awaiting === NO_BRANCHES,
+    state !== State.READY || isDecidedByBranch(transaction) || awaiting === Branches.NONE,
     'the voting is over in READY',
   );
-  must(told !== TOLD_COMMITTED || state === COMMITTED, 'told committed: it is');
-  must(told !== TOLD_ABORTED || isAbort(state), 'told aborted: it is');
-  must(told !== TOLD_HEURISTIC || (state === COMMITTED && heuristics !== 0), 'told heuristic: it is');
-  must(told !== TOLD_PENDING || state >= READY, 'told pending: the voting was over');
-  must(state !== COMMITTED || told !== TOLD_NOTHING, 'the caller of a committed transaction was told');
-  must(!isAbort(state) || told !== TOLD_NOTHING, 'the caller of an aborted transaction was told at once');
+  must(told !== Told.COMMITTED || state === State.COMMITTED, 'told committed: it is');
+  must(told !== Told.ABORTED || isAbort(state), 'told aborted: it is');
+  must(told !== Told.HEURISTIC || (state === State.COMMITTED && heuristics !== 0), 'told heuristic: it is');
+  must(told !== Told.PENDING || state >= State.READY, 'told pending: the voting was over');
+  must(state !== State.COMMITTED || told !== Told.NOTHING, 'the caller of a committed transaction was told');
+  must(!isAbort(state) || told !== Told.NOTHING, 'the caller of an aborted transaction was told at once');
 }
 
 function must(holds: boolean, rule: string): void {

@@ -2,11 +2,7 @@ import type { BranchSet } from '../../src/coordinator/protocol/branch-set.js';
 import { includes } from '../../src/coordinator/protocol/branch-set.js';
 import type { ProtocolEffects } from '../../src/coordinator/protocol/effects.js';
 import { STATES, type StateNumber } from '../../src/coordinator/protocol/states.js';
-import {
-  LOG_DECIDES,
-  ProtocolTransaction,
-  type ToldNumber,
-} from '../../src/coordinator/protocol/transaction.js';
+import { Decider, ProtocolTransaction, type Told } from '../../src/coordinator/protocol/transaction.js';
 import { enlist, enlistLastResource, requestCommit } from '../../src/coordinator/protocol/voting.js';
 
 const TOLD = ['nothing', 'committed', 'aborted', 'pending', 'heuristic'] as const;
@@ -54,7 +50,7 @@ export class RecordingEffects implements ProtocolEffects<ProtocolTransaction> {
     this.lines.push(`roll back ${indexes(branches)}`);
   }
 
-  tell(_: ProtocolTransaction, told: ToldNumber): void {
+  tell(_: ProtocolTransaction, told: Told): void {
     this.lines.push(`tell ${TOLD[told]}`);
   }
 
@@ -94,7 +90,7 @@ export function activeWithLast(size: number): ProtocolTransaction {
  */
 export function preparingWith(size: number, effects: RecordingEffects): ProtocolTransaction {
   const transaction = activeWith(size);
-  requestCommit(transaction, LOG_DECIDES, effects);
+  requestCommit(transaction, Decider.LOG, effects);
   effects.take();
   return transaction;
 }

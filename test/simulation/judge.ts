@@ -6,7 +6,7 @@ import {
   type Outcome,
   branchKey,
 } from '../../src/coordinator/index.js';
-import { ABORTING, COMMITTING, READY, isDecidedByBranch } from '../../src/coordinator/protocol/index.js';
+import { State, isDecidedByBranch } from '../../src/coordinator/protocol/index.js';
 import type { Entry } from './account.js';
 import { CaseFile, type Decision } from './case-file.js';
 import type { Method } from './message.js';
@@ -47,7 +47,7 @@ export class Judge {
   entered(transaction: TransactionRecord, now: number): void {
     const { state, id, extras } = transaction;
     if (extras?.requestKey !== undefined) this.caseOf(id).key = extras.requestKey.key;
-    if (state === READY) {
+    if (state === State.READY) {
       if (isDecidedByBranch(transaction)) this.caseOf(id).onePhase = true;
       const decider = transaction.branches[transaction.decider];
       if (decider?.participant.isLastResource === true) {
@@ -56,9 +56,9 @@ export class Judge {
       }
       if (isDecidedByBranch(transaction)) return;
       if (now > transaction.deadlineAt) this.violate(`${id}: the votes were counted after the deadline`);
-    } else if (state === COMMITTING) {
+    } else if (state === State.COMMITTING) {
       this.commitDecided(transaction);
-    } else if (state === ABORTING) {
+    } else if (state === State.ABORTING) {
       this.abortDecided(id);
     }
   }

@@ -3,12 +3,7 @@ import { messageOf } from '../../src/coordinator/gate/texts.js';
 import type { TransactionObserver } from '../../src/coordinator/execution/observer.js';
 import type { Outcome } from '../../src/coordinator/index.js';
 import type { RegisteredParticipant } from '../../src/coordinator/participant/registered-participant.js';
-import {
-  ABORTING,
-  CAUSE_CANCELLED,
-  CAUSE_TIMED_OUT,
-  COMMITTING,
-} from '../../src/coordinator/protocol/index.js';
+import { Cause, State } from '../../src/coordinator/protocol/index.js';
 import { Narrator } from '../golden/narrator.js';
 import type { CoordinatorProcess } from './process.js';
 import type { World } from './world.js';
@@ -36,7 +31,7 @@ export class Watcher implements TransactionObserver {
     this.of(transaction)?.entered(transaction, from);
     this.world.judge.entered(transaction, this.now());
     this.countGroup(transaction);
-    const isDecided = transaction.state === COMMITTING || transaction.state === ABORTING;
+    const isDecided = transaction.state === State.COMMITTING || transaction.state === State.ABORTING;
     if (isDecided && this.process.undecidable.has(transaction.id))
       this.world.judge.violate(
         `${transaction.id}: it is decided while the log is broken, which may have its record`,
@@ -122,11 +117,11 @@ export class Watcher implements TransactionObserver {
 
   private countGroup({ state, extras, isMember, cause }: TransactionRecord): void {
     if (extras?.group?.isGroup === true) {
-      if (state === COMMITTING) this.count('group committed');
-      else if (state === ABORTING) this.count('group aborted');
-    } else if (isMember && state === ABORTING) {
-      if (cause === CAUSE_CANCELLED) this.count('member cancelled');
-      else if (cause === CAUSE_TIMED_OUT) this.count('member timed out');
+      if (state === State.COMMITTING) this.count('group committed');
+      else if (state === State.ABORTING) this.count('group aborted');
+    } else if (isMember && state === State.ABORTING) {
+      if (cause === Cause.CANCELLED) this.count('member cancelled');
+      else if (cause === Cause.TIMED_OUT) this.count('member timed out');
     }
   }
 

@@ -22,7 +22,7 @@ import { type BranchRequest, branchAt, readBranch } from '../participant/branch-
 import type { RegisteredParticipant } from '../participant/registered-participant.js';
 import type { ParticipantResolver } from '../participant/participant-resolver.js';
 import {
-  ACTIVE,
+  State,
   type TransactionIds,
   enlist,
   enlistLastResource,
@@ -348,7 +348,7 @@ export class Admission {
     branchId: string | undefined,
   ): BranchRecord {
     const participant = this.participants.resolve(reference);
-    if (transaction.state !== ACTIVE) throw new NotActiveError(transaction.id, transaction.stateName);
+    if (transaction.state !== State.ACTIVE) throw new NotActiveError(transaction.id, transaction.stateName);
     if (transaction.rollbackOnly) throw new NotActiveError(transaction.id, 'rollback-only');
     if (branchId !== undefined) {
       const enlisted = enlistedBefore(transaction, participant, payload, branchId);

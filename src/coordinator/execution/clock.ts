@@ -22,8 +22,10 @@ export interface Clock {
   onAdvance?(listener: () => void): () => void;
 }
 
-/** Stands for a moment that has not come. */
-export const NOT_YET = -1;
+export const enum Moment {
+  /** Stands for a moment that has not come. */
+  NOT_YET = -1,
+}
 
 /** Never: nothing is due. */
 export const NEVER = Number.POSITIVE_INFINITY;

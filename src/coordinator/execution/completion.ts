@@ -4,10 +4,10 @@ import type { ClaimedLog } from '../log/claimed-log.js';
 import { GivenBranch } from '../participant/given-branch.js';
 import {
   type BranchSet,
-  COMMITTING,
+  Branches,
   type HeuristicKind,
-  NO_BRANCHES,
-  TOLD_NOTHING,
+  State,
+  Told,
   acknowledged,
   attemptsExhausted,
   completionRound,
@@ -37,10 +37,7 @@ import { askWhileOwn, refusedWhileOwn } from './ownership.js';
 import {
   type BranchHeuristic,
   type BranchRecord,
-  CALL_COMMIT,
-  CALL_NONE,
-  CALL_ONE_PHASE,
-  CALL_PREPARE,
+  Call,
   type TransactionRecord,
   callDueAt,
   calledToCommitAt,
@@ -108,7 +105,7 @@ export class Completion {
   /** @param calledAt in milliseconds since the epoch. */
   private commitFirst(branch: BranchRecord, branches: BranchSet, calledAt: number): void {
     if (!includes(branches, branch.index)) return;
-    branch.call = CALL_COMMIT;
+    branch.call = Call.COMMIT;
     const { participant, delivery } = branch;
     if (participant.paused !== undefined || delivery !== undefined) {
       this.attempt(branch, 'commit');
@@ -122,7 +119,7 @@ export class Completion {
   /** Effect: asks the branch that makes the decision to commit in one phase. */
   commitOnePhase(transaction: TransactionRecord): void {
     const branch = transaction.branches[transaction.decider]!;
-    branch.call = CALL_ONE_PHASE;
+    branch.call = Call.ONE_PHASE;
     // Before that, the log has taken the record that names it, and other branches may have voted.
     if (transaction.recordsAll) transaction.needExtras().askedToDecideAt = this.parts.clock.now();
     this.parts.deadlines.arm(transaction, callDueAt(branch));
@@ -194,7 +191,7 @@ export class Completion {
 
   /** The first attempt was answered. */
   firstAnswered(branch: BranchRecord, value: unknown): void {
-    if (branch.call === CALL_COMMIT) this.acknowledge(branch, 'commit', 0);
+    if (branch.call === Call.COMMIT) this.acknowledge(branch, 'commit', 0);
     else this.firstDecided(branch, answerOf(value));
   }
 
@@ -226,7 +223,10 @@ export class Completion {
    * over.
    */
   examine(transaction: TransactionRecord, now: number): void {
-    if (transaction.state === COMMITTING && transaction.decidedAt + this.parts.completionWaitMs <= now) {
+    if (
+      transaction.state === State.COMMITTING &&
+      transaction.decidedAt + this.parts.completionWaitMs <= now
+    ) {
       patienceEnded(transaction, transaction.executor);
     }
     for (const branch of byExpiry(transaction)) {
@@ -241,7 +241,7 @@ export class Completion {
   /** @returns when the next step of the completion is due. */
   dueAt(transaction: TransactionRecord): number {
     let dueAt = NEVER;
-    if (transaction.state === COMMITTING && transaction.told === TOLD_NOTHING) {
+    if (transaction.state === State.COMMITTING && transaction.told === Told.NOTHING) {
       dueAt = transaction.decidedAt + this.parts.completionWaitMs;
     }
     for (const branch of transaction.branches) dueAt = Math.min(dueAt, branchDueAt(branch));
@@ -383,7 +383,7 @@ export class Completion {
     observers.completed(branch, kind);
     branch.close(clock.now());
     acknowledged(transaction, index, round, transaction.executor);
-    if (transaction.stalled !== NO_BRANCHES) endings.progressed(transaction);
+    if (transaction.stalled !== Branches.NONE) endings.progressed(transaction);
     else if (transaction.extras !== undefined) endings.moved(transaction);
   }
 
@@ -509,14 +509,14 @@ function deliveryOf(branch: BranchRecord, kind: DeliveryKind): Delivery {
 }
 
 function firstKind({ call }: BranchRecord): 'commit' | 'one-phase' {
-  return call === CALL_ONE_PHASE ? 'one-phase' : 'commit';
+  return call === Call.ONE_PHASE ? 'one-phase' : 'commit';
 }
 
 /** @returns when the next step of this branch's completion is due. */
 function branchDueAt(branch: BranchRecord): number {
   if (!branch.owes) return NEVER;
   if (branch.delivery !== undefined) return branch.delivery.dueAt;
-  return branch.call === CALL_NONE || branch.call === CALL_PREPARE ? NEVER : callDueAt(branch);
+  return branch.call === Call.NONE || branch.call === Call.PREPARE ? NEVER : callDueAt(branch);
 }
 
 function lateMessage({ participant, attempts }: BranchRecord, kind: DeliveryKind): string {
@@ -531,5 +531,5 @@ function lateMessage({ participant, attempts }: BranchRecord, kind: DeliveryKind
 function knowsNothing({ call, participant, transaction, index }: BranchRecord): boolean {
   const { extras } = transaction;
   if (extras === undefined || !extras.isFirstOnly || includes(extras.askedFirst, index)) return false;
-  return call === CALL_NONE && !participant.hearsStarts;
+  return call === Call.NONE && !participant.hearsStarts;
 }

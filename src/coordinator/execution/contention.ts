@@ -1,5 +1,5 @@
 import type { RegisteredParticipant } from '../participant/registered-participant.js';
-import { NO_BRANCHES, includes } from '../protocol/index.js';
+import { Branches, includes } from '../protocol/index.js';
 import type { Clock } from './clock.js';
 import type { BranchRecord, TransactionRecord } from './records.js';
 import type { Turns } from './transaction-extras.js';
@@ -93,7 +93,7 @@ export class InTurn implements Turns<BranchRecord> {
 
   constructor(transaction: TransactionRecord) {
     const { branches, decider, extras } = transaction;
-    const first = extras?.askedFirst ?? NO_BRANCHES;
+    const first = extras?.askedFirst ?? Branches.NONE;
     const order = branches.filter(({ index }) => index !== decider).toSorted(inLockOrder);
     const [early, later] = [true, false].map((isFirst) =>
       order.filter(({ index }) => includes(first, index) === isFirst),

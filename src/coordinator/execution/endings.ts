@@ -1,16 +1,14 @@
 import {
-  ABORTED,
-  CAUSE_REFUSED,
-  COMMITTED,
-  COMMITTING,
-  NO_BRANCHES,
+  Branches,
+  Cause,
+  State,
   awaitsConfirmation,
   includes,
   isAbort,
   isDecidedByBranch,
   only,
 } from '../protocol/index.js';
-import { type Clock, NEVER, NOT_YET } from './clock.js';
+import { type Clock, Moment, NEVER } from './clock.js';
 import type { UnforcedRecords } from './decision.js';
 import type { Observers } from './observer.js';
 import type { BranchRecord, TransactionRecord } from './records.js';
@@ -44,7 +42,7 @@ export class Endings {
     this.parts.limits.release(transaction);
     transaction.extras?.group?.occupation?.moved(transaction);
     if (transaction.isMember) return;
-    if (transaction.state !== COMMITTING || !hasBranchEnded(transaction)) return;
+    if (transaction.state !== State.COMMITTING || !hasBranchEnded(transaction)) return;
     this.parts.records.progressed(transaction);
   }
 
@@ -72,7 +70,7 @@ export class Endings {
   /** No branch owes an answer, for the first time or again after a late answer. */
   ended(transaction: TransactionRecord): void {
     const { clock, registry, records, observers } = this.parts;
-    const isFirst = transaction.endedUs === NOT_YET;
+    const isFirst = transaction.endedUs === Moment.NOT_YET;
     if (isFirst) transaction.endedUs = transaction.elapsedUs(clock.now());
     dropPayloads(transaction);
     // It is kept for a while. With its deadlines, each of those that are kept would cause one sweep of all.
@@ -146,14 +144,14 @@ function hasBranchEnded(transaction: TransactionRecord): boolean {
 function isRecorded(transaction: TransactionRecord): boolean {
   const { state, yes, recordsAll } = transaction;
   // The record of a member is that of its group.
-  if (state !== COMMITTED || (transaction.extras !== undefined && transaction.isMember)) return false;
-  return isDecidedByBranch(transaction) ? recordsAll : yes !== NO_BRANCHES;
+  if (state !== State.COMMITTED || (transaction.extras !== undefined && transaction.isMember)) return false;
+  return isDecidedByBranch(transaction) ? recordsAll : yes !== Branches.NONE;
 }
 
 /** Whether the log has a record of an aborted transaction, which names the branch that has refused. */
 function isRecordedAndRefused(transaction: TransactionRecord): boolean {
   const { state, cause, causeBranch, decider, recordsAll } = transaction;
-  if (state !== ABORTED || cause !== CAUSE_REFUSED || !recordsAll) return false;
+  if (state !== State.ABORTED || cause !== Cause.REFUSED || !recordsAll) return false;
   return isDecidedByBranch(transaction) && causeBranch === decider;
 }
 
@@ -161,7 +159,8 @@ function isRecordedAndRefused(transaction: TransactionRecord): boolean {
 function dropPayloads(transaction: TransactionRecord): void {
   const { state, awaiting, extras } = transaction;
   // A branch whose completion is unconfirmed may need the decision again.
-  const needed = (state === COMMITTED ? NO_BRANCHES : awaiting) | (extras?.unconfirmed ?? NO_BRANCHES);
+  const needed =
+    (state === State.COMMITTED ? Branches.NONE : awaiting) | (extras?.unconfirmed ?? Branches.NONE);
   for (let branch = transaction.firstBranch; branch !== undefined; branch = branch.next) {
     if (!includes(needed, branch.index)) branch.payload = undefined;
     branch.dropSignal();

@@ -5,21 +5,13 @@ import type { ClaimedLog } from '../log/claimed-log.js';
 import type { CoordinatorRun } from '../participant/participant.js';
 import type { RegisteredParticipant } from '../participant/registered-participant.js';
 import {
-  ABORTING,
-  ACTIVE,
   type BranchSet,
-  CAUSE_CANCELLED,
-  CAUSE_NOT_RECORDED,
-  CAUSE_ROLLED_BACK,
-  COMMITTING,
-  LOG_DECIDES,
-  NO_BRANCHES,
-  PREPARING,
-  READY,
+  Branches,
+  Cause,
+  Decider,
+  State,
   type StateNumber,
-  TOLD_ABORTED,
-  TOLD_NOTHING,
-  type ToldNumber,
+  Told,
   awaitsConfirmation,
   awaitsRecord,
   confirmed,
@@ -45,12 +37,7 @@ import { VoteExpiries } from './expiries.js';
 import type { Observers } from './observer.js';
 import { outcomeOf } from './outcomes.js';
 import { type PayloadChange, isInLog, isOver } from './payloads.js';
-import {
-  type BranchRecord,
-  CALL_PREPARE,
-  type TransactionExecutor,
-  type TransactionRecord,
-} from './records.js';
+import { type BranchRecord, Call, type TransactionExecutor, type TransactionRecord } from './records.js';
 import type { TransactionRegistry } from './registry.js';
 import type { Reruns } from './reruns.js';
 import type { ServerLimits } from './capacity/server-limits.js';
@@ -140,14 +127,14 @@ export class Executor implements TransactionExecutor {
     }
     const { firstBranch, size } = transaction;
     // Another member answers for it when this one is gone: then what has no record is aborted.
-    if (transaction.state === ACTIVE) transaction.recordsAll ||= this.parts.log.shared !== undefined;
-    const decider = size === 1 && firstBranch!.participant.onePhase ? firstBranch!.index : LOG_DECIDES;
+    if (transaction.state === State.ACTIVE) transaction.recordsAll ||= this.parts.log.shared !== undefined;
+    const decider = size === 1 && firstBranch!.participant.onePhase ? firstBranch!.index : Decider.LOG;
     requestCommit(transaction, decider, transaction.executor);
   }
 
   /** The caller rules commit out. Once the voting has started, it does nothing. */
   commitRuledOut(transaction: TransactionRecord, reason: unknown): void {
-    if (transaction.state !== ACTIVE) return;
+    if (transaction.state !== State.ACTIVE) return;
     transaction.needExtras().rollbackOnlyReason ??= reasonOf(reason);
     markRollbackOnly(transaction);
   }
@@ -158,7 +145,7 @@ export class Executor implements TransactionExecutor {
    */
   rollbackRequested(transaction: TransactionRecord, reason: unknown): void {
     if (isUndecided(transaction.state)) transaction.needExtras().abortReason = reasonOf(reason);
-    this.parts.ambient.leave(() => requestRollback(transaction, CAUSE_ROLLED_BACK, transaction.executor));
+    this.parts.ambient.leave(() => requestRollback(transaction, Cause.ROLLED_BACK, transaction.executor));
   }
 
   cancelled(transaction: TransactionRecord): void {
@@ -166,7 +153,7 @@ export class Executor implements TransactionExecutor {
       const extras = transaction.needExtras();
       extras.abortReason = `the caller cancelled: ${extras.callerSignal?.reason() ?? 'without a reason'}`;
     }
-    this.parts.ambient.leave(() => requestRollback(transaction, CAUSE_CANCELLED, transaction.executor));
+    this.parts.ambient.leave(() => requestRollback(transaction, Cause.CANCELLED, transaction.executor));
   }
 
   /**
@@ -191,7 +178,7 @@ export class Executor implements TransactionExecutor {
     this.parts.registry.forEach((transaction) => {
       try {
         if (isUndecided(transaction.state)) this.abandonOne(transaction);
-        else if (awaitsRecord(transaction) && !transaction.isMember && transaction.told === TOLD_NOTHING) {
+        else if (awaitsRecord(transaction) && !transaction.isMember && transaction.told === Told.NOTHING) {
           questions.push(this.recorder.inquire(transaction));
         }
       } catch (error) {
@@ -214,12 +201,12 @@ export class Executor implements TransactionExecutor {
   /** Whether the branch that decides, and that a record names, was asked and has not said how it has ended. */
   waitsForBranch({ state, decider, branches, recordsAll }: TransactionRecord): boolean {
     const branch = branches[decider];
-    return state === READY && recordsAll && branch !== undefined && branch.owes;
+    return state === State.READY && recordsAll && branch !== undefined && branch.owes;
   }
 
   private abandonOne(transaction: TransactionRecord): void {
     transaction.needExtras().abortReason = 'this member was fenced before the decision was sent to the log';
-    requestRollback(transaction, CAUSE_NOT_RECORDED, transaction.executor);
+    requestRollback(transaction, Cause.NOT_RECORDED, transaction.executor);
   }
 
   /** It was found out whether a transaction of an earlier run has committed. */
@@ -244,7 +231,7 @@ export class Executor implements TransactionExecutor {
   forget(transaction: TransactionRecord, branch?: BranchRecord): boolean {
     const open = heuristicBranches(transaction);
     const forgotten = branch === undefined ? open : open & only(branch.index);
-    if (forgotten === NO_BRANCHES || transaction.endedAt === 0) return false;
+    if (forgotten === Branches.NONE || transaction.endedAt === 0) return false;
     forgetHeuristics(transaction, forgotten);
     if (transaction.hasHeuristics) this.endings.reportForgotten(branch!);
     else this.endings.forgotten(transaction);
@@ -291,7 +278,7 @@ export class Executor implements TransactionExecutor {
   }
 
   answered(branch: BranchRecord, value: unknown): void {
-    if (branch.call !== CALL_PREPARE) {
+    if (branch.call !== Call.PREPARE) {
       this.completion.firstAnswered(branch, value);
       return;
     }
@@ -306,7 +293,7 @@ export class Executor implements TransactionExecutor {
 
   failed(branch: BranchRecord, error: unknown): void {
     const failure = failureOf(error);
-    if (branch.call !== CALL_PREPARE) {
+    if (branch.call !== Call.PREPARE) {
       this.completion.firstFailed(branch, failure);
       return;
     }
@@ -354,7 +341,7 @@ export class Executor implements TransactionExecutor {
       // One transaction that fails must not delay the deadline of another.
       this.observers.defect(error, `examining ${transaction.id}`, transaction);
     }
-    const isUntold = transaction.decidedAt === 0 && transaction.told === TOLD_NOTHING;
+    const isUntold = transaction.decidedAt === 0 && transaction.told === Told.NOTHING;
     return Math.min(
       isUntold ? transaction.deadlineAt : NEVER,
       this.expiries.dueAt(transaction),
@@ -366,8 +353,8 @@ export class Executor implements TransactionExecutor {
 
   entered(transaction: TransactionRecord, from: StateNumber): void {
     const { state } = transaction;
-    if (state === PREPARING) transaction.preparingUs = transaction.elapsedUs(this.clock.now());
-    else if (state === COMMITTING || state === ABORTING)
+    if (state === State.PREPARING) transaction.preparingUs = transaction.elapsedUs(this.clock.now());
+    else if (state === State.COMMITTING || state === State.ABORTING)
       transaction.decidedUs = transaction.elapsedUs(this.clock.now());
     if (this.observers.hearSteps || transaction.extras !== undefined)
       this.observers.entered(transaction, from);
@@ -402,11 +389,11 @@ export class Executor implements TransactionExecutor {
   }
 
   /** The caller is told the outcome, unless its request is run again. */
-  tell(transaction: TransactionRecord, told: ToldNumber): void {
+  tell(transaction: TransactionRecord, told: Told): void {
     const { settle } = transaction;
     transaction.settle = undefined;
     const outcome = outcomeOf(transaction, told);
-    const isRunAgain = told === TOLD_ABORTED && this.parts.reruns.takes(transaction, outcome, settle);
+    const isRunAgain = told === Told.ABORTED && this.parts.reruns.takes(transaction, outcome, settle);
     transaction.stopListening();
     this.observers.told(transaction, outcome);
     const { extras } = transaction;

@@ -1,4 +1,4 @@
-import { COMMITTING, PREPARING, READY, includes, voteExpired } from '../protocol/index.js';
+import { State, includes, voteExpired } from '../protocol/index.js';
 import { type Clock, NEVER } from './clock.js';
 import type { Observers } from './observer.js';
 import { type BranchRecord, type TransactionRecord, calledToPrepareAt } from './records.js';
@@ -62,7 +62,7 @@ export class VoteExpiries {
     for (const branch of transaction.branches) {
       const { expiry } = branch;
       if (expiry === undefined || !isAwaited(branch)) continue;
-      if (transaction.state === PREPARING && this.abortIfOver(branch, now)) return;
+      if (transaction.state === State.PREPARING && this.abortIfOver(branch, now)) return;
       this.report(branch, expiry, now);
     }
   }
@@ -74,7 +74,8 @@ export class VoteExpiries {
     for (const branch of transaction.branches) {
       const { expiry } = branch;
       if (expiry === undefined || !isAwaited(branch)) continue;
-      if (transaction.state === PREPARING) dueAt = Math.min(dueAt, expiry.expiresAt - this.parts.marginMs);
+      if (transaction.state === State.PREPARING)
+        dueAt = Math.min(dueAt, expiry.expiresAt - this.parts.marginMs);
       if (!expiry.isAnnounced) dueAt = Math.min(dueAt, expiry.announceAt);
       else if (!expiry.isMissed) dueAt = Math.min(dueAt, expiry.expiresAt);
     }
@@ -93,7 +94,7 @@ export class VoteExpiries {
 
   private report(branch: BranchRecord, expiry: VoteExpiry, now: number): void {
     const { transaction } = branch;
-    const isDecided = transaction.state === COMMITTING;
+    const isDecided = transaction.state === State.COMMITTING;
     const state = isDecided ? 'commit is decided and not delivered yet' : 'the decision is not known yet';
     if (!expiry.isAnnounced && expiry.announceAt <= now) {
       expiry.isAnnounced = true;
@@ -109,8 +110,8 @@ export class VoteExpiries {
 /** Whether a branch may still have to commit, so that it matters when its vote expires. */
 export function isAwaited({ transaction, index }: BranchRecord): boolean {
   const { state, yes, open } = transaction;
-  if (state === COMMITTING) return includes(open, index);
-  return (state === PREPARING || state === READY) && includes(yes, index);
+  if (state === State.COMMITTING) return includes(open, index);
+  return (state === State.PREPARING || state === State.READY) && includes(yes, index);
 }
 
 /**

@@ -3,15 +3,7 @@ import { messageOf } from '../gate/texts.js';
 import type { Outcome } from '../outcome.js';
 import type { BranchEnd } from '../participant/participant.js';
 import type { RegisteredParticipant } from '../participant/registered-participant.js';
-import {
-  type StateNumber,
-  TOLD_COMMITTED,
-  VOTE_COMMIT,
-  type VOTE_READ_ONLY,
-  type VoteNumber,
-  includes,
-  isCommit,
-} from '../protocol/index.js';
+import { type StateNumber, Told, Voted, includes, isCommit } from '../protocol/index.js';
 import type { Clock } from './clock.js';
 import type { CompletionAttempt } from './delivery.js';
 import type { IncidentType } from './incident.js';
@@ -209,8 +201,8 @@ export class Observers {
   }
 
   /** A branch has voted for commit in time. */
-  voted({ participant }: BranchRecord, vote: typeof VOTE_COMMIT | typeof VOTE_READ_ONLY): void {
-    if (vote === VOTE_COMMIT) participant.counts.commitVotes++;
+  voted({ participant }: BranchRecord, vote: Voted.COMMIT | Voted.READ_ONLY): void {
+    if (vote === Voted.COMMIT) participant.counts.commitVotes++;
     else participant.counts.readOnlyVotes++;
   }
 
@@ -230,7 +222,7 @@ export class Observers {
   }
 
   /** An answer to prepare came after the abort. `problem` describes it, if it was not a yes. */
-  lateAnswer(branch: BranchRecord, answer: VoteNumber, problem: PrepareProblem | undefined): void {
+  lateAnswer(branch: BranchRecord, answer: Voted, problem: PrepareProblem | undefined): void {
     const { counts } = branch.participant;
     counts.lateAnswers++;
     if (problem?.cause === 'failed' && !problem.isCancellation) counts.lateFailures++;
@@ -337,7 +329,7 @@ export class Observers {
   told(transaction: TransactionRecord, outcome: Outcome): void {
     transaction.extras?.trace?.told(outcome);
     // This coincides with the end, which is reported as well.
-    if (transaction.told !== TOLD_COMMITTED) this.observer.told(transaction, outcome);
+    if (transaction.told !== Told.COMMITTED) this.observer.told(transaction, outcome);
   }
 
   /**

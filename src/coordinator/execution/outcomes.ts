@@ -2,15 +2,11 @@ import type { AbortedOutcome, HeuristicOutcome, Outcome, PendingOutcome } from '
 import {
   ABORT_CAUSES,
   type AbortCause,
-  CAUSE_ROLLBACK_ONLY,
-  COMMITTED,
-  NO_BRANCH,
-  NO_BRANCHES,
-  READY,
-  TOLD_ABORTED,
-  TOLD_COMMITTED,
-  TOLD_HEURISTIC,
-  type ToldNumber,
+  Branches,
+  Cause,
+  CauseBranch,
+  State,
+  Told,
   awaitsConfirmation,
   awaitsRecord,
   heuristicOutcome,
@@ -19,10 +15,10 @@ import {
 import type { TransactionRecord } from './records.js';
 
 /** @returns the full outcome for the caller. */
-export function outcomeOf(transaction: TransactionRecord, told: ToldNumber): Outcome {
-  if (told === TOLD_COMMITTED) return { status: 'committed', transactionId: transaction.id };
-  if (told === TOLD_ABORTED) return aborted(transaction);
-  if (told === TOLD_HEURISTIC) return heuristic(transaction);
+export function outcomeOf(transaction: TransactionRecord, told: Told): Outcome {
+  if (told === Told.COMMITTED) return { status: 'committed', transactionId: transaction.id };
+  if (told === Told.ABORTED) return aborted(transaction);
+  if (told === Told.HEURISTIC) return heuristic(transaction);
   return pending(transaction);
 }
 
@@ -30,8 +26,8 @@ export function outcomeOf(transaction: TransactionRecord, told: ToldNumber): Out
 export function outcomeNow(transaction: TransactionRecord): Outcome {
   if (isAbort(transaction.state))
     return transaction.hasHeuristics ? heuristic(transaction) : aborted(transaction);
-  if (transaction.state !== COMMITTED) return pending(transaction);
-  return outcomeOf(transaction, transaction.hasHeuristics ? TOLD_HEURISTIC : TOLD_COMMITTED);
+  if (transaction.state !== State.COMMITTED) return pending(transaction);
+  return outcomeOf(transaction, transaction.hasHeuristics ? Told.HEURISTIC : Told.COMMITTED);
 }
 
 /** @returns the reason of the abort, for people. */
@@ -39,7 +35,7 @@ export function abortReason(transaction: TransactionRecord): string {
   const culprit = transaction.branches[transaction.causeBranch];
   if (culprit?.refusal !== undefined) return culprit.refusal.reason;
   const { extras } = transaction;
-  const reason = transaction.cause === CAUSE_ROLLBACK_ONLY ? extras?.rollbackOnlyReason : extras?.abortReason;
+  const reason = transaction.cause === Cause.ROLLBACK_ONLY ? extras?.rollbackOnlyReason : extras?.abortReason;
   return reason ?? REASONS[causeName(transaction)];
 }
 
@@ -61,7 +57,7 @@ export function causeName(transaction: TransactionRecord): AbortCause {
 
 function aborted(transaction: TransactionRecord): AbortedOutcome {
   const culprit =
-    transaction.causeBranch === NO_BRANCH ? undefined : transaction.branches[transaction.causeBranch];
+    transaction.causeBranch === CauseBranch.NONE ? undefined : transaction.branches[transaction.causeBranch];
   const refusal = culprit?.refusal;
   return {
     status: 'aborted',
@@ -77,7 +73,7 @@ function aborted(transaction: TransactionRecord): AbortedOutcome {
 
 function pending(transaction: TransactionRecord): PendingOutcome {
   const { id: transactionId, branches } = transaction;
-  if (transaction.state === READY) {
+  if (transaction.state === State.READY) {
     const decider = awaitsRecord(transaction) ? undefined : branches[transaction.decider];
     const reason = decider
       ? `${decider.participant.name} has not reported whether it committed`
@@ -101,7 +97,7 @@ function heuristic(transaction: TransactionRecord): HeuristicOutcome {
   );
   const kind = heuristicOutcome(transaction)!;
   // While one branch is open, the end of the others is not known, unless a single branch did both.
-  const isOpen = transaction.open !== NO_BRANCHES && transaction.mixed === NO_BRANCHES;
+  const isOpen = transaction.open !== Branches.NONE && transaction.mixed === Branches.NONE;
   return {
     status: 'heuristic',
     transactionId: transaction.id,

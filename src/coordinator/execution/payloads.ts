@@ -1,6 +1,5 @@
 import {
-  COMMITTING,
-  READY,
+  State,
   type TransactionState,
   awaitsConfirmation,
   awaitsRecord,
@@ -44,15 +43,15 @@ export function isOver({ transaction, index, owes }: BranchRecord): boolean {
   const { state, readOnly, refused, yes } = transaction;
   if (isUndecided(state) || awaitsRecord(transaction)) return includes(readOnly | refused, index);
   // Those that wait for a last resource are asked for nothing yet.
-  if (state === READY || awaitsConfirmation(transaction)) return !includes(yes, index) && !owes;
+  if (state === State.READY || awaitsConfirmation(transaction)) return !includes(yes, index) && !owes;
   return !owes;
 }
 
 /** Whether the log has a record with the payload of a branch that is not over. */
 export function isInLog({ transaction }: BranchRecord): boolean {
   const { state, recordsAll } = transaction;
-  if (state === COMMITTING) return recordsAll || !isDecidedByBranch(transaction);
+  if (state === State.COMMITTING) return recordsAll || !isDecidedByBranch(transaction);
   // The record names the branch that decides, and is there before the branch is asked. After an abort there
   // is none to write.
-  return state === READY && recordsAll && isDecidedByBranch(transaction) && !awaitsRecord(transaction);
+  return state === State.READY && recordsAll && isDecidedByBranch(transaction) && !awaitsRecord(transaction);
 }

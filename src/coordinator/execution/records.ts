@@ -5,19 +5,18 @@ import type { Outcome } from '../outcome.js';
 import type { Branch, CoordinatorRun } from '../participant/participant.js';
 import type { RegisteredParticipant } from '../participant/registered-participant.js';
 import {
-  ACTIVE,
   type AbortCauseNumber,
   type BranchSet,
-  CAUSE_NONE,
-  LOG_DECIDES,
-  NO_BRANCH,
-  NO_BRANCHES,
+  Branches,
+  Cause,
+  CauseBranch,
+  Decider,
   type ProtocolEffects,
   type ProtocolTransaction,
   STATES,
+  State,
   type StateNumber,
-  TOLD_NOTHING,
-  type ToldNumber,
+  Told,
   type TransactionState,
   awaitsConfirmation,
   heuristicBranches,
@@ -27,7 +26,7 @@ import {
   only,
   owes,
 } from '../protocol/index.js';
-import { type Clock, NEVER, NOT_YET, epochMsOf } from './clock.js';
+import { type Clock, Moment, NEVER, epochMsOf } from './clock.js';
 import type { Delivery } from './delivery.js';
 import { GroupFields } from './group-fields.js';
 import type { Incident } from './incident.js';
@@ -66,24 +65,24 @@ const NEVER_MS = 0x3fffffff;
 export class TransactionRecord implements ProtocolTransaction, CommitDecision {
   // The state of the protocol, as ProtocolTransaction explains it. To inherit it would cost each transaction
   // a second constructor, which V8 does not compile into the first.
-  state: StateNumber = ACTIVE;
+  state: StateNumber = State.ACTIVE;
   size = 0;
-  awaiting: BranchSet = NO_BRANCHES;
-  yes: BranchSet = NO_BRANCHES;
-  readOnly: BranchSet = NO_BRANCHES;
-  refused: BranchSet = NO_BRANCHES;
-  late: BranchSet = NO_BRANCHES;
-  open: BranchSet = NO_BRANCHES;
-  stalled: BranchSet = NO_BRANCHES;
-  against: BranchSet = NO_BRANCHES;
-  mixed: BranchSet = NO_BRANCHES;
-  hazard: BranchSet = NO_BRANCHES;
+  awaiting: BranchSet = Branches.NONE;
+  yes: BranchSet = Branches.NONE;
+  readOnly: BranchSet = Branches.NONE;
+  refused: BranchSet = Branches.NONE;
+  late: BranchSet = Branches.NONE;
+  open: BranchSet = Branches.NONE;
+  stalled: BranchSet = Branches.NONE;
+  against: BranchSet = Branches.NONE;
+  mixed: BranchSet = Branches.NONE;
+  hazard: BranchSet = Branches.NONE;
   rollbackOnly = false;
   recordsAll = false;
-  decider: number = LOG_DECIDES;
-  cause: AbortCauseNumber = CAUSE_NONE;
-  causeBranch: number = NO_BRANCH;
-  told: ToldNumber = TOLD_NOTHING;
+  decider: number = Decider.LOG;
+  cause: AbortCauseNumber = Cause.NONE;
+  causeBranch: number = CauseBranch.NONE;
+  told: Told = Told.NOTHING;
   /**
    * The branches form a linked list. An array for each transaction would cost more than its own bytes: arrays
    * of finished transactions survive a collection of young garbage, so V8 would allocate all of them as old
@@ -96,9 +95,9 @@ export class TransactionRecord implements ProtocolTransaction, CommitDecision {
    * stores such a number in the object itself, while a number with a fraction would be an object of its own.
    * The measurements read these fields, and the accessors below set them.
    */
-  preparingUs = NOT_YET;
-  decidedUs = NOT_YET;
-  endedUs = NOT_YET;
+  preparingUs = Moment.NOT_YET;
+  decidedUs = Moment.NOT_YET;
+  endedUs = Moment.NOT_YET;
   private dueMs: number;
   /** Resolves the caller's promise; undefined once the caller is told. */
   settle: ((outcome: Outcome) => void) | undefined = undefined;
@@ -309,16 +308,19 @@ export class TransactionRecord implements ProtocolTransaction, CommitDecision {
   }
 
   private momentOf(us: number): number {
-    return us === NOT_YET ? 0 : this.startedAt + us / 1000;
+    return us === Moment.NOT_YET ? 0 : this.startedAt + us / 1000;
   }
 }
 
-/** No call was made yet. */
-export const CALL_NONE = 0;
-export const CALL_PREPARE = 1;
-export const CALL_ONE_PHASE = 2;
-/** The first attempt to commit. Further attempts, and every rollback, belong to a {@link Delivery}. */
-export const CALL_COMMIT = 3;
+/** The latest call to the participant of a branch. */
+export const enum Call {
+  /** No call was made yet. */
+  NONE,
+  PREPARE,
+  ONE_PHASE,
+  /** The first attempt to commit. Further attempts, and every rollback, belong to a {@link Delivery}. */
+  COMMIT,
+}
 
 /**
  * One branch in the executor. Through a GivenBranch it is also what its participant receives in prepare and
@@ -328,12 +330,12 @@ export const CALL_COMMIT = 3;
 export class BranchRecord implements Branch {
   /** The branch that was enlisted after this one. */
   next: BranchRecord | undefined = undefined;
-  call = CALL_NONE;
+  call = Call.NONE;
   /** Completion attempts so far. */
   attempts = 0;
   /** Microseconds from the start of the transaction to the answer. */
-  votedUs = NOT_YET;
-  completedUs = NOT_YET;
+  votedUs = Moment.NOT_YET;
+  completedUs = Moment.NOT_YET;
   private extras: BranchExtras | undefined = undefined;
 
   // Bound functions take less room than closures, which keep a context each.
@@ -364,7 +366,7 @@ export class BranchRecord implements Branch {
 
   /** Made only on request. One serves all prepares of a transaction. */
   get signal(): AbortSignal {
-    if (this.call !== CALL_COMMIT && this.call !== CALL_ONE_PHASE) return this.transaction.prepareSignal();
+    if (this.call !== Call.COMMIT && this.call !== Call.ONE_PHASE) return this.transaction.prepareSignal();
     const extras = this.needExtras();
     extras.completionController ??= guardedController((error) =>
       this.transaction.executor.listenerFailed(`"${this.participant.name}"`, error, this.transaction),
@@ -496,10 +498,10 @@ export function calledToCommitAt({ extras, decidedAt }: TransactionRecord): numb
  */
 export function callDueAt(branch: BranchRecord): number {
   const { transaction, participant } = branch;
-  if (branch.call === CALL_COMMIT) return participant.commitDueAt(calledToCommitAt(transaction));
-  const decidingSince = branch.call === CALL_ONE_PHASE ? transaction.extras?.askedToDecideAt : undefined;
+  if (branch.call === Call.COMMIT) return participant.commitDueAt(calledToCommitAt(transaction));
+  const decidingSince = branch.call === Call.ONE_PHASE ? transaction.extras?.askedToDecideAt : undefined;
   const calledAt = decidingSince ?? calledToPrepareAt(branch);
-  return branch.call === CALL_ONE_PHASE
+  return branch.call === Call.ONE_PHASE
     ? calledAt + participant.options.prepareTimeoutMs
     : participant.prepareDueAt(calledAt, transaction.deadlineAt);
 }

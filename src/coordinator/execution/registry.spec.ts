@@ -1,13 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import {
-  ABORTED,
-  CAUSE_REFUSED,
-  CAUSE_TIMED_OUT,
-  COMMITTED,
-  COMMITTING,
-  TOLD_PENDING,
-  TransactionIds,
-} from '../protocol/index.js';
+import { Cause, State, Told, TransactionIds } from '../protocol/index.js';
 import { ManualClock, createTestCoordinator } from '../testing/index.js';
 import { TransactionRecord } from './records.js';
 import { TransactionRegistry } from './registry.js';
@@ -84,8 +76,8 @@ describe('TransactionRegistry', () => {
   it('keeps those that are worth a look apart, so that the many others push none of them out', () => {
     const { registry, add, end, isFound } = setUp();
     const worth: readonly ((record: TransactionRecord) => void)[] = [
-      (record) => Object.assign(record, { state: ABORTED, cause: CAUSE_TIMED_OUT }),
-      (record) => void (record.told = TOLD_PENDING),
+      (record) => Object.assign(record, { state: State.ABORTED, cause: Cause.TIMED_OUT }),
+      (record) => void (record.told = Told.PENDING),
       (record) => void (record.needExtras().isTouched = true),
     ];
     const looked = worth.map((mark) => {
@@ -97,7 +89,7 @@ describe('TransactionRegistry', () => {
     const slow = add();
     end(slow, slow.startedAt + 2_001);
     const refused = add();
-    Object.assign(refused, { state: ABORTED, cause: CAUSE_REFUSED });
+    Object.assign(refused, { state: State.ABORTED, cause: Cause.REFUSED });
     end(refused);
     for (let others = 0; others < 3 * RING; others++) end(add());
 
@@ -111,7 +103,7 @@ describe('TransactionRegistry', () => {
 
   it('keeps those of an earlier run no longer than any other: another member may know more of them', () => {
     const { ids, registry, add, end, isFound } = setUp();
-    const marked = (): TransactionRecord => Object.assign(add(), { told: TOLD_PENDING });
+    const marked = (): TransactionRecord => Object.assign(add(), { told: Told.PENDING });
     const [former, late] = [marked(), marked()];
     end(former);
     ids.startAgain(2);
@@ -129,7 +121,7 @@ describe('TransactionRegistry', () => {
     const { add, end, isFound } = setUp();
     const records = Array.from({ length: 6 }, add);
     for (const record of records) {
-      record.told = TOLD_PENDING;
+      record.told = Told.PENDING;
       end(record);
     }
     expect(records.map(isFound)).toEqual([false, false, true, true, true, true]);
@@ -241,8 +233,8 @@ describe('TransactionRegistry', () => {
     const { prefix } = ids;
     ids.startAgain(2);
     const current = add();
-    for (const record of [committed, current]) record.state = COMMITTED;
-    aborted.state = ABORTED;
+    for (const record of [committed, current]) record.state = State.COMMITTED;
+    aborted.state = State.ABORTED;
     for (const record of [committed, aborted, current]) end(record);
 
     expect(registry.find(committed.id)).toBeUndefined();
@@ -290,7 +282,7 @@ describe('TransactionRegistry', () => {
       1,
       5_000,
     );
-    restored.state = COMMITTING;
+    restored.state = State.COMMITTING;
     registry.adopt(restored);
     expect(isFound(restored)).toBe(true);
     expect(registry.isRestoredDecision(earlier)).toBe(true);

@@ -1,13 +1,8 @@
 import type { RegisteredParticipant } from '../participant/registered-participant.js';
 import {
-  CAUSE_EXPIRED,
-  CAUSE_FAILED,
-  CAUSE_NOT_RECORDED,
-  CAUSE_PRESUMED,
-  CAUSE_TIMED_OUT,
-  NO_BRANCHES,
-  TOLD_HEURISTIC,
-  TOLD_PENDING,
+  Branches,
+  Cause,
+  Told,
   type TransactionIds,
   heuristicBranches,
   includes,
@@ -35,16 +30,16 @@ type RegistryLimits = Readonly<
 const SLOW_MS = 2_000;
 /** The causes of aborts that a caller cannot have wanted. */
 const FAILURES: ReadonlySet<number> = new Set([
-  CAUSE_FAILED,
-  CAUSE_TIMED_OUT,
-  CAUSE_NOT_RECORDED,
-  CAUSE_PRESUMED,
-  CAUSE_EXPIRED,
+  Cause.FAILED,
+  Cause.TIMED_OUT,
+  Cause.NOT_RECORDED,
+  Cause.PRESUMED,
+  Cause.EXPIRED,
 ]);
 
 /** Whether an operator may look for it when it is over: it has failed, was slow or pending, or an operator has acted on it. */
 function isRemarkable({ told, state, cause, startedAt, endedAt, extras }: TransactionRecord): boolean {
-  if (told === TOLD_PENDING || told === TOLD_HEURISTIC || endedAt - startedAt > SLOW_MS) return true;
+  if (told === Told.PENDING || told === Told.HEURISTIC || endedAt - startedAt > SLOW_MS) return true;
   return (isAbort(state) && FAILURES.has(cause)) || extras?.isTouched === true;
 }
 
@@ -232,7 +227,7 @@ export class TransactionRegistry {
     const found = new Map<RegisteredParticipant, Unresolved>();
     for (const transaction of this.unsettled) {
       const reports = heuristicBranches(transaction);
-      if ((transaction.stalled | reports) === NO_BRANCHES) continue;
+      if ((transaction.stalled | reports) === Branches.NONE) continue;
       for (let branch = transaction.firstBranch; branch !== undefined; branch = branch.next) {
         const isStalled = includes(transaction.stalled, branch.index);
         const isReported = includes(reports, branch.index);

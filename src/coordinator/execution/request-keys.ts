@@ -6,7 +6,7 @@ import type { ClaimedLog } from '../log/claimed-log.js';
 import { LogUnavailableError, RecordRefusedError } from '../log/log-errors.js';
 import type { LoggedOutcome, Reservation } from '../log/shared-log.js';
 import type { Outcome, PendingOutcome } from '../outcome.js';
-import { COMMITTED, type TransactionIds, isAbort, isCommit } from '../protocol/index.js';
+import { State, type TransactionIds, isAbort, isCommit } from '../protocol/index.js';
 import type { Admission } from './admission.js';
 import type { ServerLimits } from './capacity/server-limits.js';
 import type { Clock } from './clock.js';
@@ -99,7 +99,7 @@ export class RequestKeys {
   over(transaction: TransactionRecord): void {
     const key = transaction.extras?.requestKey?.key;
     if (key === undefined) return;
-    if (transaction.state === COMMITTED) this.local.keep(key, transaction.id);
+    if (transaction.state === State.COMMITTED) this.local.keep(key, transaction.id);
     else this.free(transaction);
   }
 

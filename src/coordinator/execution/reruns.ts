@@ -2,12 +2,12 @@ import { type InContext, presentContext } from '../gate/present-context.js';
 import type { CallerSignal } from '../gate/caller-signal.js';
 import type { Outcome } from '../outcome.js';
 import type { BranchRequest } from '../participant/branch-request.js';
-import { CAUSE_REFUSED, NO_BRANCHES, includes } from '../protocol/index.js';
+import { Branches, Cause, includes } from '../protocol/index.js';
 import { CoordinatorError } from '../errors.js';
 import { backoffMs } from './backoff.js';
 import type { Clock } from './clock.js';
 import { outcomeNow } from './outcomes.js';
-import { type BranchRecord, CALL_NONE, type TransactionRecord } from './records.js';
+import { type BranchRecord, Call, type TransactionRecord } from './records.js';
 import { preparedSibling } from './siblings.js';
 import type { TransactionExtras } from './transaction-extras.js';
 
@@ -185,7 +185,7 @@ export class Reruns {
 
 /** @returns the branch that was refused because of a conflict, if that is the cause of the abort. */
 function culpritOf({ cause, causeBranch, branches }: TransactionRecord): BranchRecord | undefined {
-  if (cause !== CAUSE_REFUSED) return undefined;
+  if (cause !== Cause.REFUSED) return undefined;
   const culprit = branches[causeBranch];
   return culprit?.refusal?.conflict === true ? culprit : undefined;
 }
@@ -193,7 +193,7 @@ function culpritOf({ cause, causeBranch, branches }: TransactionRecord): BranchR
 /** Whether no participant works for it any more. */
 function isQuiet({ open, awaiting, branches }: TransactionRecord): boolean {
   return (
-    open === NO_BRANCHES &&
-    branches.every(({ index, call }) => call === CALL_NONE || !includes(awaiting, index))
+    open === Branches.NONE &&
+    branches.every(({ index, call }) => call === Call.NONE || !includes(awaiting, index))
   );
 }

@@ -4,9 +4,9 @@ import type { ParticipantResolver } from '../participant/participant-resolver.js
 import type { PreparedBranch } from '../participant/participant.js';
 import type { RegisteredParticipant } from '../participant/registered-participant.js';
 import {
+  Branches,
   MAX_BRANCH_SET,
-  NO_BRANCHES,
-  READY,
+  State,
   awaitsConfirmation,
   awaitsRecord,
   completionRound,
@@ -87,7 +87,7 @@ export class Restoration {
     if (caller !== undefined) transaction.needExtras().caller = caller;
     // A later record of its progress names the members again.
     if (members !== undefined) Object.assign(transaction.needGroup(), { members, isGroup: true });
-    let open = NO_BRANCHES;
+    let open = Branches.NONE;
     for (const [
       index,
       { branchId, participant, address, payload, completed, expiresAt },
@@ -138,7 +138,7 @@ export class Restoration {
       if (decision === 'abort') restoreOrphan(transaction, index);
     }
     if (decision === 'commit')
-      restoreCommitted(transaction, reports.length, firstBranches(reports.length), NO_BRANCHES);
+      restoreCommitted(transaction, reports.length, firstBranches(reports.length), Branches.NONE);
     this.adopt(transaction, reports);
   }
 
@@ -259,7 +259,7 @@ export class Restoration {
       this.unconfirmed.add(branch, this.executor.clock.now());
       restoreReport(transaction, branch.index, kind);
     }
-    if (transaction.open !== NO_BRANCHES || transaction.state === READY) return;
+    if (transaction.open !== Branches.NONE || transaction.state === State.READY) return;
     transaction.endedAt = this.executor.clock.now();
     // Only its end was not recorded.
     this.executor.settled(transaction);

@@ -1,5 +1,5 @@
 import type { RegisteredParticipant } from '../participant/registered-participant.js';
-import { type BranchSet, NO_BRANCHES, only } from '../protocol/index.js';
+import { type BranchSet, Branches, only } from '../protocol/index.js';
 import type { Clock } from './clock.js';
 import type { Observers } from './observer.js';
 import type { TransactionRecord } from './records.js';
@@ -46,10 +46,10 @@ export class SilentParticipants {
    * @returns the branches; none when no participant is doubtful, or all are.
    */
   askedFirst(transaction: TransactionRecord): BranchSet {
-    if (!this.isAny) return NO_BRANCHES;
+    if (!this.isAny) return Branches.NONE;
     const { extras, decider } = transaction;
-    if (extras?.inTurn || extras?.group?.isGroup) return NO_BRANCHES;
-    let first = NO_BRANCHES;
+    if (extras?.inTurn || extras?.group?.isGroup) return Branches.NONE;
+    let first = Branches.NONE;
     let areOthers = false;
     for (let branch = transaction.firstBranch; branch !== undefined; branch = branch.next) {
       const { participant, index } = branch;
@@ -57,7 +57,7 @@ export class SilentParticipants {
       if (participant.silence.isDoubtful && participant.isOne) first |= only(index);
       else areOthers = true;
     }
-    return areOthers ? first : NO_BRANCHES;
+    return areOthers ? first : Branches.NONE;
   }
 
   /**

@@ -3,7 +3,7 @@ import type { DecisionLog } from '../log/decision-log.js';
 import type { Outcome } from '../outcome.js';
 import type { Attributes } from '../participant/attributes.js';
 import type { CallerNote } from '../participant/caller-note.js';
-import { type BranchSet, NO_BRANCHES } from '../protocol/index.js';
+import { type BranchSet, Branches } from '../protocol/index.js';
 import type { ServerLimit, Share } from './capacity/server-limit.js';
 import type { GroupFields } from './group-fields.js';
 import type { Incident } from './incident.js';
@@ -52,7 +52,7 @@ export class TransactionExtras<T, B> {
    */
   turns: Turns<B> | undefined = undefined;
   /** The branches that are asked before the others, because their participants may not answer. */
-  askedFirst: BranchSet = NO_BRANCHES;
+  askedFirst: BranchSet = Branches.NONE;
   /** Whether the other branches have taken no room yet, and their participants know nothing of them. */
   isFirstOnly = false;
   /** Resolves the outcome of the handle; undefined once the caller is told. */
@@ -81,7 +81,7 @@ export class TransactionExtras<T, B> {
   /** When the commit that a branch has decided was durable; undefined where the decision itself was. */
   confirmedAt: number | undefined = undefined;
   /** Branches whose completion is unconfirmed: they may still be prepared. */
-  unconfirmed: BranchSet = NO_BRANCHES;
+  unconfirmed: BranchSet = Branches.NONE;
   /** Whether an operator has acted on it. */
   isTouched = false;
   /** Whether its reports are forgotten, and the log must be told once no completion is unconfirmed. */

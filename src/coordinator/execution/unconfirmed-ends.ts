@@ -1,5 +1,5 @@
 import type { RegisteredParticipant } from '../participant/registered-participant.js';
-import { NO_BRANCHES, includes, only } from '../protocol/index.js';
+import { Branches, includes, only } from '../protocol/index.js';
 import { branchKey } from '../participant/participant.js';
 import type { BranchRecord, TransactionRecord } from './records.js';
 
@@ -55,12 +55,12 @@ export class UnconfirmedEnds {
 
 /** Whether the completion of the branch is unconfirmed. */
 export function isUnconfirmed({ transaction, index }: BranchRecord): boolean {
-  return includes(transaction.extras?.unconfirmed ?? NO_BRANCHES, index);
+  return includes(transaction.extras?.unconfirmed ?? Branches.NONE, index);
 }
 
 /** Whether the completion of any branch of the transaction is unconfirmed. */
 export function hasUnconfirmed({ extras }: TransactionRecord): boolean {
-  return extras !== undefined && extras.unconfirmed !== NO_BRANCHES;
+  return extras !== undefined && extras.unconfirmed !== Branches.NONE;
 }
 
 /** A participant that is not registered yet may be able to list them. */

@@ -3,13 +3,9 @@ import { type Failure, failureOf } from '../gate/failure.js';
 import { GivenBranch } from '../participant/given-branch.js';
 import type { RegisteredParticipant } from '../participant/registered-participant.js';
 import {
-  NO_BRANCHES,
-  PREPARING,
-  VOTE_ABORT,
-  VOTE_COMMIT,
-  VOTE_NONE,
-  VOTE_READ_ONLY,
-  type VoteNumber,
+  Branches,
+  State,
+  Voted,
   deadlinePassed,
   includes,
   prepareTimedOut,
@@ -24,8 +20,7 @@ import type { Observers, PrepareProblem } from './observer.js';
 import { PreparePlaces } from './capacity/prepare-places.js';
 import {
   type BranchRecord,
-  CALL_NONE,
-  CALL_PREPARE,
+  Call,
   type Refusal,
   type TransactionRecord,
   callDueAt,
@@ -66,7 +61,7 @@ export class Voting {
     this.findFirst(transaction);
     const { extras } = transaction;
     if (extras !== undefined) limits.keep(transaction);
-    const isOrdered = extras !== undefined && (extras.inTurn || extras.askedFirst !== NO_BRANCHES);
+    const isOrdered = extras !== undefined && (extras.inTurn || extras.askedFirst !== Branches.NONE);
     if (isOrdered || (contention.isLikely && contention.calls(transaction))) {
       this.askInTurn(transaction);
       return;
@@ -77,7 +72,7 @@ export class Voting {
     const { preparingAt, deadlineAt } = transaction;
     for (let branch = transaction.firstBranch; branch !== undefined; branch = branch.next) {
       // A participant may end its own transaction while it is being called.
-      if (transaction.state !== PREPARING) return;
+      if (transaction.state !== State.PREPARING) return;
       // A last resource cannot prepare.
       if (branch.index === transaction.decider) continue;
       const { participant } = branch;
@@ -94,7 +89,7 @@ export class Voting {
   private findFirst(transaction: TransactionRecord): void {
     if (!this.silent.isAny || transaction.extras?.isFirstOnly) return;
     const first = this.silent.askedFirst(transaction);
-    if (first === NO_BRANCHES) return;
+    if (first === Branches.NONE) return;
     const extras = transaction.needExtras();
     extras.askedFirst = first;
     // The caller of an open transaction may have worked at any participant.
@@ -119,27 +114,27 @@ export class Voting {
   /** A participant voted commit, as nearly all do. */
   votedCommit(branch: BranchRecord, now: number): void {
     const { participant, transaction } = branch;
-    if (participant.places !== undefined || transaction.state !== PREPARING) {
+    if (participant.places !== undefined || transaction.state !== State.PREPARING) {
       this.answered(branch, 'commit');
       return;
     }
     branch.votedUs = transaction.elapsedUs(now);
-    this.parts.observers.voted(branch, VOTE_COMMIT);
-    vote(transaction, branch.index, VOTE_COMMIT, transaction.executor);
+    this.parts.observers.voted(branch, Voted.COMMIT);
+    vote(transaction, branch.index, Voted.COMMIT, transaction.executor);
     if (transaction.extras !== undefined) this.prepared(branch);
   }
 
   /** Prepare was answered. */
   answered(branch: BranchRecord, answer: Answer): void {
-    if (answer === 'commit') this.count(branch, VOTE_COMMIT);
-    else if (answer === 'read-only') this.count(branch, VOTE_READ_ONLY);
+    if (answer === 'commit') this.count(branch, Voted.COMMIT);
+    else if (answer === 'read-only') this.count(branch, Voted.READ_ONLY);
     else if (answer instanceof Expiring) this.votedFor(branch, answer.validForMs);
     else if (answer instanceof Refused) {
       const { code, reason, conflict, overloaded, temporary } = answer;
       if (overloaded) branch.participant.server?.lower(this.parts.clock.now());
       else if (!conflict) branch.participant.places?.gotThrough();
       const refusal = { code, reason, error: undefined, conflict, temporary };
-      this.noYes(branch, VOTE_ABORT, withSibling(branch, refusal), false);
+      this.noYes(branch, Voted.ABORT, withSibling(branch, refusal), false);
     } else {
       const error = new Error(`answered prepare with ${answer.description}, which is not a vote`);
       this.threw(branch, failureOf(error));
@@ -155,7 +150,7 @@ export class Voting {
 
   /** Gives up the prepares whose time is up, and the transaction when its own time is. */
   examine(transaction: TransactionRecord, now: number): void {
-    if (transaction.state === PREPARING) {
+    if (transaction.state === State.PREPARING) {
       const late = transaction.branches.find((branch) => isAsked(branch) && callDueAt(branch) <= now);
       if (late !== undefined) {
         this.noteLateness(transaction, now);
@@ -170,7 +165,7 @@ export class Voting {
   /** @returns when the time of a prepare is up. */
   dueAt(transaction: TransactionRecord): number {
     let dueAt = NEVER;
-    if (transaction.state !== PREPARING) return dueAt;
+    if (transaction.state !== State.PREPARING) return dueAt;
     for (let branch = transaction.firstBranch; branch !== undefined; branch = branch.next) {
       if (isAsked(branch)) dueAt = Math.min(dueAt, callDueAt(branch));
     }
@@ -193,7 +188,7 @@ export class Voting {
 
   /** Asks the next participant to prepare, unless the transaction is decided by now. */
   private takeTurn(transaction: TransactionRecord): void {
-    if (transaction.state !== PREPARING) return;
+    if (transaction.state !== State.PREPARING) return;
     const { extras } = transaction;
     const branch = extras?.turns?.next();
     if (branch === undefined) return;
@@ -204,7 +199,7 @@ export class Voting {
 
   private request(branch: BranchRecord): void {
     const { transaction, participant } = branch;
-    if (transaction.state !== PREPARING) return;
+    if (transaction.state !== State.PREPARING) return;
     if (participant.places === undefined) this.ask(branch);
     else participant.places.request(branch);
   }
@@ -226,7 +221,7 @@ export class Voting {
   /** It is asked to prepare. @returns false if its participant is paused, so that it is answered for. */
   private mayCall(branch: BranchRecord): boolean {
     const { participant } = branch;
-    branch.call = CALL_PREPARE;
+    branch.call = Call.PREPARE;
     participant.silence.asks++;
     if (participant.silence.isLikely) participant.silence.asked(this.parts.clock.now());
     if (participant.paused === undefined) return true;
@@ -239,16 +234,16 @@ export class Voting {
     const { transaction } = branch;
     const { expiries, clock } = this.parts;
     const now = clock.now();
-    if (transaction.state === PREPARING) {
+    if (transaction.state === State.PREPARING) {
       expiries.voted(branch, validForMs);
       branch.votedUs = transaction.elapsedUs(now);
       if (expiries.abortIfOver(branch, now)) return;
     }
-    this.count(branch, VOTE_COMMIT);
+    this.count(branch, Voted.COMMIT);
   }
 
   private threw(branch: BranchRecord, { message, thrown, isCancellation }: Failure): void {
-    this.noYes(branch, VOTE_NONE, { code: undefined, reason: message, error: thrown }, isCancellation);
+    this.noYes(branch, Voted.NONE, { code: undefined, reason: message, error: thrown }, isCancellation);
   }
 
   /**
@@ -258,17 +253,17 @@ export class Voting {
    */
   private noYes(
     branch: BranchRecord,
-    answer: typeof VOTE_ABORT | typeof VOTE_NONE,
+    answer: Voted.ABORT | Voted.NONE,
     refusal: Refusal,
     isCancellation: boolean,
   ): void {
     const { transaction, participant } = branch;
-    const cause = answer === VOTE_NONE ? 'failed' : 'refused';
+    const cause = answer === Voted.NONE ? 'failed' : 'refused';
     if (refusal.conflict) {
       this.parts.contention.conflicted(participant);
       participant.places?.conflicted();
     }
-    if (transaction.state === PREPARING) {
+    if (transaction.state === State.PREPARING) {
       branch.refusal = refusal;
       this.parts.observers.prepareFailed(branch, cause, refusal.reason);
     }
@@ -277,16 +272,17 @@ export class Voting {
     refusal.error = undefined;
   }
 
-  private count(branch: BranchRecord, answer: VoteNumber, problem?: PrepareProblem): void {
+  private count(branch: BranchRecord, answer: Voted, problem?: PrepareProblem): void {
     const { transaction } = branch;
-    if (answer === VOTE_COMMIT || answer === VOTE_READ_ONLY) branch.participant.places?.gotThrough();
+    if (answer === Voted.COMMIT || answer === Voted.READ_ONLY) branch.participant.places?.gotThrough();
     branch.votedUs = transaction.elapsedUs(this.parts.clock.now());
-    if (transaction.state !== PREPARING) this.lateAnswer(branch, answer, problem);
-    else if (answer === VOTE_COMMIT || answer === VOTE_READ_ONLY) this.parts.observers.voted(branch, answer);
+    if (transaction.state !== State.PREPARING) this.lateAnswer(branch, answer, problem);
+    else if (answer === Voted.COMMIT || answer === Voted.READ_ONLY)
+      this.parts.observers.voted(branch, answer);
     vote(transaction, branch.index, answer, transaction.executor);
   }
 
-  private lateAnswer(branch: BranchRecord, answer: VoteNumber, problem?: PrepareProblem): void {
+  private lateAnswer(branch: BranchRecord, answer: Voted, problem?: PrepareProblem): void {
     const { transaction, index } = branch;
     // The cause of the abort stays as the caller was told.
     if (
@@ -297,7 +293,7 @@ export class Voting {
       branch.refusal = { code: problem.code, reason: problem.message, error: undefined };
     }
     this.parts.observers.lateAnswer(branch, answer, problem);
-    const holdsNothing = answer === VOTE_ABORT || answer === VOTE_READ_ONLY;
+    const holdsNothing = answer === Voted.ABORT || answer === Voted.READ_ONLY;
     if (holdsNothing && includes(transaction.open, index)) branch.close(this.parts.clock.now());
   }
 
@@ -334,7 +330,7 @@ export class Voting {
 
 /** Whether its answer to prepare is missing. In turn, the later branches have not been asked yet. */
 function isAsked({ transaction, index, call }: BranchRecord): boolean {
-  return includes(transaction.awaiting, index) && call !== CALL_NONE;
+  return includes(transaction.awaiting, index) && call !== Call.NONE;
 }
 
 /**

@@ -1,5 +1,5 @@
 import type { BranchRecord, TransactionExecutor, TransactionRecord } from '../execution/records.js';
-import type { BranchSet, StateNumber, ToldNumber } from '../protocol/index.js';
+import type { BranchSet, StateNumber, Told } from '../protocol/index.js';
 
 /**
  * Passes every effect and every answer on to the executor of the coordinator. Its subclasses change some of
@@ -68,7 +68,7 @@ export class ForwardingExecutor implements TransactionExecutor {
     this.main.rollback(transaction, branches);
   }
 
-  tell(transaction: TransactionRecord, told: ToldNumber): void {
+  tell(transaction: TransactionRecord, told: Told): void {
     this.main.tell(transaction, told);
   }
 

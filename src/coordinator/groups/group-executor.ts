@@ -1,11 +1,5 @@
 import type { BranchRecord, TransactionExecutor, TransactionRecord } from '../execution/records.js';
-import {
-  type BranchSet,
-  TOLD_PENDING,
-  type ToldNumber,
-  acknowledged,
-  completionRound,
-} from '../protocol/index.js';
+import { type BranchSet, Told, acknowledged, completionRound } from '../protocol/index.js';
 import { ForwardingExecutor } from './forwarding-executor.js';
 
 /** The calls that a group makes for its members. */
@@ -62,7 +56,7 @@ export class GroupExecutor extends ForwardingExecutor {
   }
 
   /** A group has no caller of its own: its members have. */
-  override tell(_group: TransactionRecord, told: ToldNumber): void {
-    if (told === TOLD_PENDING) this.events.patienceEnded();
+  override tell(_group: TransactionRecord, told: Told): void {
+    if (told === Told.PENDING) this.events.patienceEnded();
   }
 }

@@ -4,23 +4,17 @@ import { abortReason } from '../execution/outcomes.js';
 import {
   type BranchHeuristic,
   type BranchRecord,
-  CALL_PREPARE,
+  Call,
   type TransactionExecutor,
   type TransactionRecord,
 } from '../execution/records.js';
 import type { TimeLimits } from '../execution/time-limits.js';
 import type { RegisteredParticipant } from '../participant/registered-participant.js';
 import {
-  ABORTED,
-  ACTIVE,
-  CAUSE_EXPIRED,
-  CAUSE_FAILED,
-  CAUSE_REFUSED,
-  CAUSE_ROLLED_BACK,
-  CAUSE_TIMED_OUT,
-  COMMITTED,
-  LOG_DECIDES,
-  NO_BRANCHES,
+  Branches,
+  Cause,
+  Decider,
+  State,
   includes,
   patienceEnded,
   requestCommit,
@@ -45,7 +39,7 @@ type Next = 'alone' | 'again' | 'in turn' | 'decided';
 /**
  * A group that is aborted for one of these may have been aborted because of any of its members, or of none.
  */
-const SAYS_NOTHING_OF_MEMBERS = new Set([CAUSE_REFUSED, CAUSE_FAILED, CAUSE_TIMED_OUT, CAUSE_EXPIRED]);
+const SAYS_NOTHING_OF_MEMBERS = new Set([Cause.REFUSED, Cause.FAILED, Cause.TIMED_OUT, Cause.EXPIRED]);
 
 /** The parts of the coordinator that a group uses. */
 export interface GroupParts {
@@ -183,7 +177,7 @@ export class GroupRun {
   }
 
   private get isWorking(): boolean {
-    return this.group.state === ACTIVE;
+    return this.group.state === State.ACTIVE;
   }
 
   /** @returns the votes; a text if they say nothing about single members. */
@@ -258,7 +252,7 @@ export class GroupRun {
       member.cast(votes[index]!);
     }
     group.recordsAll = this.parts.recordsAll;
-    requestCommit(group, LOG_DECIDES, group.executor);
+    requestCommit(group, Decider.LOG, group.executor);
   }
 
   /** Each was tried behind the members of the group, and has seen the work of no other. */
@@ -277,7 +271,7 @@ export class GroupRun {
   /** Its members run on their own, as soon as no participant holds anything of the group. */
   private giveUp(reason: string): void {
     this.group.needExtras().abortReason = reason;
-    requestRollback(this.group, CAUSE_ROLLED_BACK, this.group.executor);
+    requestRollback(this.group, Cause.ROLLED_BACK, this.group.executor);
   }
 
   committed(): void {
@@ -314,7 +308,7 @@ export class GroupRun {
   }
 
   ended(): void {
-    if (this.group.state === COMMITTED) {
+    if (this.group.state === State.COMMITTED) {
       this.committed();
       this.endMembers();
     } else {
@@ -331,7 +325,7 @@ export class GroupRun {
     const { group } = this;
     if (!this.isRolledBack) return;
     const isAsked = group.branches.some(
-      ({ call, index }) => call === CALL_PREPARE && includes(group.awaiting, index),
+      ({ call, index }) => call === Call.PREPARE && includes(group.awaiting, index),
     );
     const reports = reportsOf(group.branches);
     for (const member of this.early) reportedLate(member, reports, this.parts.setAside);
@@ -342,7 +336,7 @@ export class GroupRun {
   }
 
   private get isRolledBack(): boolean {
-    return this.group.state === ABORTED && this.group.open === NO_BRANCHES;
+    return this.group.state === State.ABORTED && this.group.open === Branches.NONE;
   }
 
   /**
@@ -357,7 +351,7 @@ export class GroupRun {
     if (!this.isRolledBack) {
       // A prepare was answered late, and that branch is being rolled back. Its end, or its stall, is noticed
       // by itself.
-      if (this.group.state === ABORTED && !this.group.isStalled) return true;
+      if (this.group.state === State.ABORTED && !this.group.isStalled) return true;
       this.waits();
       return this.members.some(({ isActive }) => isActive);
     }

@@ -6,7 +6,7 @@ import { settled } from '../gate/settled.js';
 import { messageOf } from '../gate/texts.js';
 import type { GroupBranch, GroupMember, GroupingParticipant } from '../participant/group.js';
 import type { RegisteredParticipant } from '../participant/registered-participant.js';
-import { ACTIVE } from '../protocol/index.js';
+import { State } from '../protocol/index.js';
 import type { Member } from './member.js';
 import { type ReadVote, votesIn } from './member-votes.js';
 
@@ -114,7 +114,7 @@ export class GroupWork {
     const answers: Asked[] = [];
     const nameOf = ({ branch }: Ask): string => branch.participant.name;
     for (const { branch, ask } of asks.toSorted((one, other) => (nameOf(one) < nameOf(other) ? -1 : 1))) {
-      const answer = this.group.state === ACTIVE ? await ask() : 'is not asked: the group has ended';
+      const answer = this.group.state === State.ACTIVE ? await ask() : 'is not asked: the group has ended';
       answers.push({ branch, answer });
       if (typeof answer !== 'object') break;
     }

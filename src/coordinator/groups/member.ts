@@ -8,13 +8,10 @@ import type {
 import type { InContext } from '../gate/present-context.js';
 import type { RegisteredParticipant } from '../participant/registered-participant.js';
 import {
-  ACTIVE,
-  LOG_DECIDES,
-  type ToldNumber,
-  VOTE_ABORT,
-  VOTE_COMMIT,
-  VOTE_NONE,
-  VOTE_READ_ONLY,
+  Decider,
+  State,
+  type Told,
+  Voted,
   acknowledged,
   completionRound,
   heuristicReported,
@@ -75,7 +72,7 @@ export class Member extends ForwardingExecutor implements GroupPlace {
 
   /** Whether nothing is decided of it, so that its work may run. */
   get isActive(): boolean {
-    return this.transaction.state === ACTIVE;
+    return this.transaction.state === State.ACTIVE;
   }
 
   /** Its group is about to be prepared: from now on the outcome is that of the group. */
@@ -83,21 +80,21 @@ export class Member extends ForwardingExecutor implements GroupPlace {
     const { transaction } = this;
     // Also what has changed nothing is committed only when its group is.
     transaction.recordsAll = true;
-    requestCommit(transaction, LOG_DECIDES, this);
+    requestCommit(transaction, Decider.LOG, this);
     for (const [index, answer] of votes.entries()) {
-      vote(transaction, index, answer === 'read-only' ? VOTE_READ_ONLY : VOTE_COMMIT, this);
+      vote(transaction, index, answer === 'read-only' ? Voted.READ_ONLY : Voted.COMMIT, this);
     }
   }
 
   /** It was refused or has failed, and nothing can change that any more. Nothing of its work is left. */
   refuse(votes: readonly ReadVote[]): void {
     const { transaction } = this;
-    requestCommit(transaction, LOG_DECIDES, this);
+    requestCommit(transaction, Decider.LOG, this);
     const problems: BranchRecord[] = [];
     for (const branch of transaction.branches) {
       const answer = votes[branch.index]!;
       if (isProblem(answer)) problems.push(branch);
-      else vote(transaction, branch.index, answer === 'commit' ? VOTE_COMMIT : VOTE_READ_ONLY, this);
+      else vote(transaction, branch.index, answer === 'commit' ? Voted.COMMIT : Voted.READ_ONLY, this);
     }
     // The first one decides. Of the others only the answer is left.
     for (const branch of problems) this.voteAgainst(branch, votes[branch.index] as Problem);
@@ -111,7 +108,7 @@ export class Member extends ForwardingExecutor implements GroupPlace {
     const isFirst = !isAbort(transaction.state);
     branch.refusal = { code, reason: message, error, conflict, temporary };
     if (isFirst) this.parts.prepareFailed(branch, cause, message);
-    vote(transaction, branch.index, isFirst && cause === 'failed' ? VOTE_NONE : VOTE_ABORT, this);
+    vote(transaction, branch.index, isFirst && cause === 'failed' ? Voted.NONE : Voted.ABORT, this);
     branch.refusal = { code, reason: message, error: undefined, conflict, temporary };
   }
 
@@ -165,7 +162,7 @@ export class Member extends ForwardingExecutor implements GroupPlace {
   }
 
   /** Its request may run again, in the context of its caller. */
-  override tell(transaction: TransactionRecord, told: ToldNumber): void {
+  override tell(transaction: TransactionRecord, told: Told): void {
     this.inContext(() => super.tell(transaction, told));
   }
 

@@ -7,7 +7,7 @@ import { settled } from '../gate/settled.js';
 import { messageOf } from '../gate/texts.js';
 import type { AdoptedRun, LogMembers, MemberEpoch, Renewal } from '../log/shared-log.js';
 import type { CoordinatorRun } from '../participant/participant.js';
-import { NO_BRANCHES, idPrefixOf } from '../protocol/index.js';
+import { Branches, idPrefixOf } from '../protocol/index.js';
 import { type Judgement, RENEWALS_IN_A_LEASE, mayAdopt } from './suspicion.js';
 
 /** How many leases one adoption may take: it reads everything that an epoch has left. */
@@ -178,7 +178,7 @@ export class Adoptions {
     const prefix = idPrefixOf(run);
     let isOpen = false;
     this.runtime.registry.forEach(({ id, endedAt, open }) => {
-      isOpen ||= id.startsWith(prefix) && (endedAt === 0 || open !== NO_BRANCHES);
+      isOpen ||= id.startsWith(prefix) && (endedAt === 0 || open !== Branches.NONE);
     });
     return isOpen;
   }

@@ -1,8 +1,8 @@
-import { NOT_YET } from '../execution/clock.js';
+import { Moment } from '../execution/clock.js';
 import { isAwaited } from '../execution/expiries.js';
 import type { BranchRecord, TransactionRecord } from '../execution/records.js';
 import type { TransactionRegistry } from '../execution/registry.js';
-import { READY } from '../protocol/index.js';
+import { State } from '../protocol/index.js';
 
 /**
  * A transaction that is in doubt for longer than this needs attention; the flush of a decision takes less. In
@@ -15,11 +15,11 @@ export const DOUBT_WORTH_A_LOOK_MS = 1_000;
  * one-phase call.
  */
 export function inDoubtSince(transaction: TransactionRecord): number {
-  let lastVoteUs = NOT_YET;
+  let lastVoteUs = Moment.NOT_YET;
   for (let branch = transaction.firstBranch; branch !== undefined; branch = branch.next) {
     if (branch.votedUs > lastVoteUs) lastVoteUs = branch.votedUs;
   }
-  return lastVoteUs === NOT_YET ? transaction.preparingAt : transaction.startedAt + lastVoteUs / 1000;
+  return lastVoteUs === Moment.NOT_YET ? transaction.preparingAt : transaction.startedAt + lastVoteUs / 1000;
 }
 
 /**
@@ -50,7 +50,7 @@ export function needingAttention(registry: TransactionRegistry, now: number): Tr
   registry.forEach((transaction) => {
     if (transaction.extras?.hasExpiries === true && expiringBranches(transaction).length > 0)
       found.add(transaction);
-    if (transaction.state !== READY) return;
+    if (transaction.state !== State.READY) return;
     if (now - inDoubtSince(transaction) >= DOUBT_WORTH_A_LOOK_MS) found.add(transaction);
   });
   return [...found].toSorted((a, b) => a.sequence - b.sequence);

@@ -13,7 +13,7 @@ import type {
 import { stackOf } from '../gate/failure.js';
 import type { Outcome } from '../outcome.js';
 import type { RegisteredParticipant } from '../participant/registered-participant.js';
-import { COMMITTED, STATES, type StateNumber } from '../protocol/index.js';
+import { STATES, State, type StateNumber } from '../protocol/index.js';
 import { fieldsOfBranch, fieldsOfTransaction } from '../execution/line-fields.js';
 import { Measurements } from './metrics/measurements.js';
 import { type LineKind, measurementsOf } from './metrics/participant-measurements.js';
@@ -243,7 +243,7 @@ export class Reporter implements TransactionObserver, OnApplicationShutdown {
   }
 
   ended(transaction: TransactionRecord): void {
-    if (transaction.state === COMMITTED) this.statistics.committed++;
+    if (transaction.state === State.COMMITTED) this.statistics.committed++;
     else this.statistics.aborted++;
     this.measurements.ended(transaction);
     // Each one separately: a failing log line must not prevent the event.

@@ -2,7 +2,7 @@ import type { CoordinatorRuntime } from '../execution/coordinator-runtime.js';
 import type { TransactionRecord } from '../execution/records.js';
 import type { Unresolved } from '../execution/registry.js';
 import type { RegisteredParticipant } from '../participant/registered-participant.js';
-import { READY } from '../protocol/index.js';
+import { State } from '../protocol/index.js';
 import { expiringBranches, inDoubtSince, stalledSince } from './attention.js';
 
 /** A group of transactions. */
@@ -109,7 +109,7 @@ export class Snapshot {
   }
 
   private addInDoubt(transaction: TransactionRecord): void {
-    if (transaction.state !== READY) return;
+    if (transaction.state !== State.READY) return;
     this.inDoubt.add(inDoubtSince(transaction));
     const decider = transaction.branches[transaction.decider];
     if (decider?.participant.isLastResource !== true || !decider.owes) return;

@@ -1,8 +1,8 @@
 import type { Incident, IncidentType } from '../execution/incident.js';
-import { CALL_NONE, type TransactionRecord } from '../execution/records.js';
-import { NOT_YET } from '../execution/clock.js';
+import { Call, type TransactionRecord } from '../execution/records.js';
+import { Moment } from '../execution/clock.js';
 import { roundedMs } from './durations.js';
-import { ACTIVE, includes, isAbort, isCommit } from '../protocol/index.js';
+import { State, includes, isAbort, isCommit } from '../protocol/index.js';
 
 /** One event of a transaction. @publicApi */
 export interface TimelineEntry {
@@ -43,9 +43,10 @@ export function timelineOf(transaction: TransactionRecord): TimelineEntry[] {
       detail: `${what}${size} members, run ${runs}`,
     });
   }
-  if (state !== ACTIVE && preparingAt !== 0) entries.push({ atMs: since(preparingAt), event: 'preparing' });
+  if (state !== State.ACTIVE && preparingAt !== 0)
+    entries.push({ atMs: since(preparingAt), event: 'preparing' });
   for (const { branchId, votedUs, index } of branches) {
-    if (votedUs === NOT_YET) continue;
+    if (votedUs === Moment.NOT_YET) continue;
     if (includes(transaction.yes, index) && !includes(transaction.late, index)) {
       entries.push({ atMs: roundedMs(votedUs / 1000), event: 'voted', branchId, detail: 'commit' });
     } else if (includes(transaction.readOnly, index)) {
@@ -58,7 +59,7 @@ export function timelineOf(transaction: TransactionRecord): TimelineEntry[] {
     entries.push({ atMs: since(decidedAt), event: 'decided', detail: isAbort(state) ? 'abort' : 'commit' });
   }
   for (const { branchId, completedUs, attempts, call, heuristic } of branches) {
-    if (completedUs === NOT_YET || heuristic !== undefined || (call === CALL_NONE && attempts === 0))
+    if (completedUs === Moment.NOT_YET || heuristic !== undefined || (call === Call.NONE && attempts === 0))
       continue;
     const event = isCommit(state) ? 'committed' : 'rolled-back';
     entries.push({ atMs: roundedMs(completedUs / 1000), event, branchId, attempt: attempts });

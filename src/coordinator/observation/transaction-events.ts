@@ -4,7 +4,7 @@ import { SafeLogger } from '../gate/safe-logger.js';
 import { messageOf } from '../gate/texts.js';
 import { abortReason, causeName } from '../execution/outcomes.js';
 import { settled } from '../gate/settled.js';
-import { COMMITTED, isCommit } from '../protocol/index.js';
+import { State, isCommit } from '../protocol/index.js';
 import type { Outcome } from '../outcome.js';
 import { durationOf } from './durations.js';
 import type { Emitter } from './event-emitter.js';
@@ -60,7 +60,7 @@ export class TransactionEvents implements OnModuleInit {
     // The application has no emitter, as most have none.
     if (this.emitter === undefined && this.held === undefined) return;
     if (record.hasHeuristics) return;
-    if (record.state === COMMITTED) {
+    if (record.state === State.COMMITTED) {
       if (!this.isHeard(TRANSACTION_EVENTS.committed)) return;
       this.emit('transaction.committed', record, {
         ...common(record),

@@ -4,7 +4,7 @@ import type { TransactionRecord } from '../execution/records.js';
 import type { TransactionRegistry } from '../execution/registry.js';
 import { type Attributes, attributesIn } from '../participant/attributes.js';
 import { traceIdIn } from '../participant/caller-note.js';
-import { READY, STATES, type TransactionState, isAbort } from '../protocol/index.js';
+import { STATES, State, type TransactionState, isAbort } from '../protocol/index.js';
 import { isCountedBy } from './alarms/transaction-alarms.js';
 import { type TransactionSummary, summaryOf } from './transaction-view.js';
 
@@ -184,7 +184,7 @@ function fits(transaction: TransactionRecord, wanted: Wanted, now: number): bool
   if (state !== undefined && transaction.stateName !== state) return false;
   if (stalled !== undefined && transaction.isStalled !== stalled) return false;
   if (heuristic !== undefined && transaction.hasHeuristics !== heuristic) return false;
-  if (inDoubt !== undefined && (transaction.state === READY) !== inDoubt) return false;
+  if (inDoubt !== undefined && (transaction.state === State.READY) !== inDoubt) return false;
   if (name !== undefined && transaction.name !== name) return false;
   if (groups !== undefined && (transaction.extras?.group?.isGroup === true) !== groups) return false;
   if (group !== undefined && groupOf(transaction) !== group) return false;

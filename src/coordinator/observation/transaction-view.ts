@@ -1,12 +1,12 @@
 import type { Attributes } from '../participant/attributes.js';
 import { traceIdIn } from '../participant/caller-note.js';
-import { type BranchRecord, CALL_NONE, type TransactionRecord } from '../execution/records.js';
-import { NOT_YET } from '../execution/clock.js';
+import { type BranchRecord, Call, type TransactionRecord } from '../execution/records.js';
+import { Moment } from '../execution/clock.js';
 import { abortReason, causeName } from '../execution/outcomes.js';
 import {
   type AbortCause,
   type HeuristicKind,
-  READY,
+  State,
   type TransactionState,
   heuristicOutcome,
   includes,
@@ -128,7 +128,7 @@ export function summaryOf(transaction: TransactionRecord): TransactionSummary {
     ...(transaction.extras?.attributes && { attributes: transaction.extras.attributes }),
     state: transaction.stateName,
     stalled: transaction.isStalled,
-    inDoubt: state === READY,
+    inDoubt: state === State.READY,
     decision: isCommit(state) ? 'commit' : isAbort(state) ? 'abort' : null,
     cause: isAbort(state) ? causeName(transaction) : null,
     reason: isAbort(state) ? abortReason(transaction) : null,
@@ -171,7 +171,7 @@ function voteOf({ transaction, index, votedUs }: BranchRecord): BranchView['vote
   if (includes(transaction.yes, index)) return 'commit';
   if (includes(transaction.readOnly, index)) return 'read-only';
   if (includes(transaction.refused, index)) return 'abort';
-  return votedUs === NOT_YET ? null : 'none';
+  return votedUs === Moment.NOT_YET ? null : 'none';
 }
 
 function stateOf({ transaction, index, call, heuristic }: BranchRecord): BranchState {
@@ -181,5 +181,5 @@ function stateOf({ transaction, index, call, heuristic }: BranchRecord): BranchS
   if (isCommit(transaction.state)) return includes(transaction.open, index) ? 'committing' : 'committed';
   if (isAbort(transaction.state)) return includes(transaction.open, index) ? 'rolling-back' : 'rolled-back';
   if (includes(transaction.yes, index)) return 'prepared';
-  return call === CALL_NONE ? 'enlisted' : 'preparing';
+  return call === Call.NONE ? 'enlisted' : 'preparing';
 }

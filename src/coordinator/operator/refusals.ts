@@ -2,7 +2,7 @@ import type { Admission } from '../execution/admission.js';
 import type { BranchRecord, TransactionRecord } from '../execution/records.js';
 import {
   type HeuristicKind,
-  READY,
+  State,
   awaitsRecord,
   hasLastResource,
   heuristicBranches,
@@ -18,14 +18,14 @@ export const reasonAgainst = {
     const { state, id } = transaction;
     if (isCommit(state)) return `The commit of ${id} is decided, and a decision is final.`;
     if (isAbort(state)) return `${id} is already aborted.`;
-    if (state === READY && hasLastResource(transaction) && !awaitsRecord(transaction)) {
+    if (state === State.READY && hasLastResource(transaction) && !awaitsRecord(transaction)) {
       const { participant } = transaction.branches[transaction.decider]!;
       return `"${participant.name}" decides ${id}, was asked to commit, and may have committed: ${id} can no longer be aborted.`;
     }
-    if (state === READY && isDecidedByBranch(transaction) && !hasLastResource(transaction)) {
+    if (state === State.READY && isDecidedByBranch(transaction) && !hasLastResource(transaction)) {
       return `The only participant of ${id} was asked to commit in one phase, and may have committed: ${id} can no longer be aborted.`;
     }
-    if (state === READY) {
+    if (state === State.READY) {
       return `Every branch of ${id} has voted, and its decision may already be recorded: it can no longer be aborted.`;
     }
     return undefined;
@@ -51,7 +51,7 @@ export const reasonAgainst = {
     if (delivery?.attempt !== undefined) {
       return `An attempt to complete branch "${branchId}" is running: pause its participant, and try again when the attempt has ended.`;
     }
-    if (as === 'hazard' && transaction.state === READY && hasLastResource(transaction)) {
+    if (as === 'hazard' && transaction.state === State.READY && hasLastResource(transaction)) {
       return `The other branches of ${transaction.id} follow branch "${branchId}": find out how it has ended, and say commit or rollback.`;
     }
     return undefined;

@@ -1,12 +1,12 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { MAX_BRANCH_SET, NO_BRANCHES, firstBranches, includes, lowest, only } from './branch-set.js';
+import { Branches, MAX_BRANCH_SET, firstBranches, includes, lowest, only } from './branch-set.js';
 
 const RUN = { seed: 1, numRuns: 500 };
 const members = fc.uniqueArray(fc.nat(MAX_BRANCH_SET - 1));
 
 function setOf(branches: readonly number[]): number {
-  return branches.reduce((set, branch) => set | only(branch), NO_BRANCHES);
+  return branches.reduce((set, branch) => set | only(branch), Branches.NONE);
 }
 
 describe('a set of branches', () => {

@@ -7,7 +7,9 @@ export type BranchSet = number;
 /** The most branches that a set can hold. */
 export const MAX_BRANCH_SET = 30;
 
-export const NO_BRANCHES: BranchSet = 0;
+export const enum Branches {
+  NONE = 0,
+}
 
 /** @returns the set of the first `size` branches. */
 export function firstBranches(size: number): BranchSet {

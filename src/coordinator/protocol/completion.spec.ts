@@ -2,21 +2,15 @@ import { describe, expect, it } from 'vitest';
 import { acknowledged, attemptsExhausted, completionRound } from './completion.js';
 import { patienceEnded, recorded } from './decision.js';
 import { RecordingEffects, preparingWith } from '../../../test/protocol/recording-effects.js';
-import { ABORTED, ABORTING, COMMITTED, COMMITTING } from './states.js';
-import {
-  type ProtocolTransaction,
-  VOTE_ABORT,
-  VOTE_COMMIT,
-  VOTE_NONE,
-  VOTE_READ_ONLY,
-} from './transaction.js';
+import { State } from './states.js';
+import { type ProtocolTransaction, Voted } from './transaction.js';
 import { deadlinePassed, prepareTimedOut, vote } from './voting.js';
 
 const effects = new RecordingEffects();
 
 function committing(size: number): ProtocolTransaction {
   const transaction = preparingWith(size, effects);
-  for (let branch = 0; branch < size; branch++) vote(transaction, branch, VOTE_COMMIT, effects);
+  for (let branch = 0; branch < size; branch++) vote(transaction, branch, Voted.COMMIT, effects);
   recorded(transaction, effects);
   effects.take();
   return transaction;
@@ -25,7 +19,7 @@ function committing(size: number): ProtocolTransaction {
 /** Branch 0 voted commit, branch 1 did not answer in time. Both are being rolled back. */
 function abortingWithLateBranch(): ProtocolTransaction {
   const transaction = preparingWith(2, effects);
-  vote(transaction, 0, VOTE_COMMIT, effects);
+  vote(transaction, 0, Voted.COMMIT, effects);
   prepareTimedOut(transaction, 1, effects);
   effects.take();
   return transaction;
@@ -36,14 +30,14 @@ describe('rule 4: a decision never changes', () => {
     const transaction = committing(2);
     attemptsExhausted(transaction, 1, effects);
     expect(effects.take()).toEqual(['tell pending', 'stalled 1']);
-    expect(transaction).toMatchObject({ state: COMMITTING, open: 0b11, stalled: 0b10 });
+    expect(transaction).toMatchObject({ state: State.COMMITTING, open: 0b11, stalled: 0b10 });
   });
 
   it('stays abort when the attempts of a branch are used up and the caller already has its answer', () => {
     const transaction = abortingWithLateBranch();
     attemptsExhausted(transaction, 0, effects);
     expect(effects.take()).toEqual(['stalled 0']);
-    expect(transaction).toMatchObject({ state: ABORTING, open: 0b11, stalled: 0b01 });
+    expect(transaction).toMatchObject({ state: State.ABORTING, open: 0b11, stalled: 0b01 });
   });
 
   it('is reported as pending when the patience or the deadline ends first, and only once', () => {
@@ -71,9 +65,9 @@ describe('rule 5: each branch is completed on its own', () => {
     acknowledged(transaction, 0, 0, effects);
     acknowledged(transaction, 0, 0, effects);
     expect(effects.take()).toEqual([]);
-    expect(transaction).toMatchObject({ state: COMMITTING, open: 0b010 });
+    expect(transaction).toMatchObject({ state: State.COMMITTING, open: 0b010 });
     acknowledged(transaction, 1, 0, effects);
-    expect(transaction.state).toBe(COMMITTED);
+    expect(transaction.state).toBe(State.COMMITTED);
     effects.take();
   });
 
@@ -98,7 +92,7 @@ describe('rule 5: each branch is completed on its own', () => {
   it('counts no attempts before the decision', () => {
     const transaction = preparingWith(1, effects);
     attemptsExhausted(transaction, 0, effects);
-    vote(transaction, 0, VOTE_COMMIT, effects);
+    vote(transaction, 0, Voted.COMMIT, effects);
     attemptsExhausted(transaction, 0, effects);
     expect(effects.take()).toEqual(['PREPARING to READY', 'record']);
   });
@@ -109,20 +103,20 @@ describe('a late answer to prepare', () => {
     const transaction = abortingWithLateBranch();
     acknowledged(transaction, 0, 0, effects);
     expect(completionRound(transaction, 1)).toBe(0);
-    vote(transaction, 1, VOTE_COMMIT, effects);
+    vote(transaction, 1, Voted.COMMIT, effects);
     expect(effects.take()).toEqual(['roll back 1']);
     expect(completionRound(transaction, 1)).toBe(1);
 
     acknowledged(transaction, 1, 0, effects);
     expect(effects.take()).toEqual([]);
-    expect(transaction).toMatchObject({ state: ABORTING, open: 0b10 });
+    expect(transaction).toMatchObject({ state: State.ABORTING, open: 0b10 });
     acknowledged(transaction, 1, 1, effects);
     expect(effects.take()).toEqual(['ABORTING to ABORTED', 'ended']);
   });
 
   it.each([
-    ['yes', VOTE_COMMIT],
-    ['an error', VOTE_NONE],
+    ['yes', Voted.COMMIT],
+    ['an error', Voted.NONE],
   ] as const)('that is %s after the end is rolled back, and the end is reported again', (_, answer) => {
     const transaction = abortingWithLateBranch();
     acknowledged(transaction, 0, 0, effects);
@@ -130,15 +124,15 @@ describe('a late answer to prepare', () => {
     expect(effects.take()).toEqual(['ABORTING to ABORTED', 'ended']);
     vote(transaction, 1, answer, effects);
     expect(effects.take()).toEqual(['roll back 1']);
-    expect(transaction).toMatchObject({ state: ABORTED, open: 0b10 });
+    expect(transaction).toMatchObject({ state: State.ABORTED, open: 0b10 });
     acknowledged(transaction, 1, 1, effects);
     expect(effects.take()).toEqual(['ended']);
-    expect(transaction).toMatchObject({ state: ABORTED, open: 0 });
+    expect(transaction).toMatchObject({ state: State.ABORTED, open: 0 });
   });
 
   it.each([
-    ['no', VOTE_ABORT],
-    ['read-only', VOTE_READ_ONLY],
+    ['no', Voted.ABORT],
+    ['read-only', Voted.READ_ONLY],
   ] as const)('that is %s closes the branch, which holds nothing', (_, answer) => {
     const transaction = abortingWithLateBranch();
     acknowledged(transaction, 0, 0, effects);
@@ -149,8 +143,8 @@ describe('a late answer to prepare', () => {
   });
 
   it.each([
-    ['no', VOTE_ABORT],
-    ['read-only', VOTE_READ_ONLY],
+    ['no', Voted.ABORT],
+    ['read-only', Voted.READ_ONLY],
   ] as const)('that is %s after the end changes nothing', (_, answer) => {
     const transaction = abortingWithLateBranch();
     acknowledged(transaction, 0, 0, effects);
@@ -158,13 +152,13 @@ describe('a late answer to prepare', () => {
     effects.take();
     vote(transaction, 1, answer, effects);
     expect(effects.take()).toEqual([]);
-    expect(transaction).toMatchObject({ state: ABORTED, open: 0 });
+    expect(transaction).toMatchObject({ state: State.ABORTED, open: 0 });
   });
 
   it('makes a stalled branch active again', () => {
     const transaction = abortingWithLateBranch();
     attemptsExhausted(transaction, 1, effects);
-    vote(transaction, 1, VOTE_COMMIT, effects);
+    vote(transaction, 1, Voted.COMMIT, effects);
     expect(effects.take()).toEqual(['stalled 1', 'roll back 1']);
     expect(transaction.stalled).toBe(0);
     attemptsExhausted(transaction, 1, effects);

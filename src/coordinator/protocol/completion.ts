@@ -1,16 +1,16 @@
-import { type BranchSet, NO_BRANCHES, includes, only } from './branch-set.js';
+import { type BranchSet, Branches, includes, only } from './branch-set.js';
 import { end, tell } from './decision.js';
 import type { ProtocolEffects } from './effects.js';
 import type { HeuristicKind } from './heuristics.js';
-import { ABORTED, COMMITTED, READY, isCommit } from './states.js';
-import { type ProtocolTransaction, TOLD_PENDING } from './transaction.js';
+import { State, isCommit } from './states.js';
+import { type ProtocolTransaction, Told } from './transaction.js';
 
 /**
  * Whether the branch owes an answer: the acknowledgement of the decision, or its answer to a one-phase
  * commit. In READY, before the decision, only the one-phase answer is awaited.
  */
 export function owes(transaction: ProtocolTransaction, branch: number): boolean {
-  return includes(transaction.state === READY ? transaction.awaiting : transaction.open, branch);
+  return includes(transaction.state === State.READY ? transaction.awaiting : transaction.open, branch);
 }
 
 /**
@@ -65,7 +65,7 @@ export function attemptsExhausted<T extends ProtocolTransaction>(
   if (!owes(transaction, branch) || includes(transaction.stalled, branch)) return;
   transaction.stalled |= only(branch);
   // The caller was told of the abort when it was decided.
-  tell(transaction, TOLD_PENDING, effects);
+  tell(transaction, Told.PENDING, effects);
   effects.stalled(transaction, branch);
 }
 
@@ -87,7 +87,8 @@ export function close<T extends ProtocolTransaction>(
   if ((transaction.open & bit) === 0) return;
   transaction.open &= ~bit;
   transaction.stalled &= ~bit;
-  if (transaction.open !== NO_BRANCHES) return;
-  if (transaction.state === ABORTED || transaction.state === COMMITTED) effects.ended(transaction);
+  if (transaction.open !== Branches.NONE) return;
+  if (transaction.state === State.ABORTED || transaction.state === State.COMMITTED)
+    effects.ended(transaction);
   else end(transaction, effects);
 }

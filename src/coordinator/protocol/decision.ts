@@ -1,28 +1,12 @@
-import { NO_BRANCHES, only } from './branch-set.js';
+import { Branches, only } from './branch-set.js';
 import type { ProtocolEffects } from './effects.js';
-import {
-  ABORTED,
-  ABORTING,
-  COMMITTED,
-  COMMITTING,
-  IllegalTransitionError,
-  READY,
-  STATES,
-  type StateNumber,
-  isAbort,
-  isLegal,
-} from './states.js';
+import { IllegalTransitionError, STATES, State, type StateNumber, isAbort, isLegal } from './states.js';
 import {
   type AbortCauseNumber,
-  CAUSE_NOT_RECORDED,
-  NO_BRANCH,
+  Cause,
+  CauseBranch,
   type ProtocolTransaction,
-  TOLD_ABORTED,
-  TOLD_COMMITTED,
-  TOLD_HEURISTIC,
-  TOLD_NOTHING,
-  TOLD_PENDING,
-  type ToldNumber,
+  Told,
   allBranches,
   hasLastResource,
   isDecidedByBranch,
@@ -66,10 +50,10 @@ export function enter<T extends ProtocolTransaction>(
  */
 export function tell<T extends ProtocolTransaction>(
   transaction: T,
-  told: ToldNumber,
+  told: Told,
   effects: ProtocolEffects<T>,
 ): void {
-  if (transaction.told !== TOLD_NOTHING) return;
+  if (transaction.told !== Told.NOTHING) return;
   transaction.told = told;
   effects.tell(transaction, told);
 }
@@ -84,8 +68,8 @@ export function allVotedForCommit<T extends ProtocolTransaction>(
   transaction: T,
   effects: ProtocolEffects<T>,
 ): void {
-  enter(transaction, READY, effects);
-  if (transaction.yes === NO_BRANCHES && !transaction.recordsAll) decideCommit(transaction, effects);
+  enter(transaction, State.READY, effects);
+  if (transaction.yes === Branches.NONE && !transaction.recordsAll) decideCommit(transaction, effects);
   else effects.record(transaction);
 }
 
@@ -108,13 +92,13 @@ export function recorded<T extends ProtocolTransaction>(transaction: T, effects:
  * decides.
  */
 export function awaitsRecord(transaction: ProtocolTransaction): boolean {
-  if (transaction.state !== READY) return false;
-  return !isDecidedByBranch(transaction) || transaction.awaiting === NO_BRANCHES;
+  if (transaction.state !== State.READY) return false;
+  return !isDecidedByBranch(transaction) || transaction.awaiting === Branches.NONE;
 }
 
 /** Whether a branch has decided to commit, and the log has yet to take this before the others learn of it. */
 export function awaitsConfirmation({ state, open }: ProtocolTransaction): boolean {
-  return state === COMMITTING && open === NO_BRANCHES;
+  return state === State.COMMITTING && open === Branches.NONE;
 }
 
 /** Event: the commit that a branch has decided is durable. The others learn of it now. */
@@ -133,7 +117,7 @@ export function recordAbsent<T extends ProtocolTransaction>(
   effects: ProtocolEffects<T>,
 ): void {
   if (!awaitsRecord(transaction)) return;
-  decideAbort(transaction, CAUSE_NOT_RECORDED, NO_BRANCH, effects);
+  decideAbort(transaction, Cause.NOT_RECORDED, CauseBranch.NONE, effects);
 }
 
 /**
@@ -144,8 +128,8 @@ export function patienceEnded<T extends ProtocolTransaction>(
   transaction: T,
   effects: ProtocolEffects<T>,
 ): void {
-  if (transaction.state !== READY && transaction.state !== COMMITTING) return;
-  tell(transaction, TOLD_PENDING, effects);
+  if (transaction.state !== State.READY && transaction.state !== State.COMMITTING) return;
+  tell(transaction, Told.PENDING, effects);
 }
 
 /** @internal */
@@ -153,9 +137,9 @@ export function decideCommit<T extends ProtocolTransaction>(
   transaction: T,
   effects: ProtocolEffects<T>,
 ): void {
-  enter(transaction, COMMITTING, effects);
+  enter(transaction, State.COMMITTING, effects);
   transaction.open = transaction.yes;
-  if (transaction.open === NO_BRANCHES) end(transaction, effects);
+  if (transaction.open === Branches.NONE) end(transaction, effects);
   else effects.commit(transaction, transaction.open);
 }
 
@@ -171,8 +155,8 @@ export function lastResourceCommitted<T extends ProtocolTransaction>(
 ): void {
   const others = transaction.yes;
   transaction.yes |= only(transaction.decider);
-  enter(transaction, COMMITTING, effects);
-  if (others === NO_BRANCHES) end(transaction, effects);
+  enter(transaction, State.COMMITTING, effects);
+  if (others === Branches.NONE) end(transaction, effects);
   else effects.confirm(transaction);
 }
 
@@ -193,21 +177,21 @@ export function decideAbort<T extends ProtocolTransaction>(
   transaction.causeBranch = causeBranch;
   transaction.open = allBranches(transaction) & ~(transaction.refused | transaction.readOnly);
   if (hasLastResource(transaction)) transaction.open &= ~only(transaction.decider);
-  enter(transaction, ABORTING, effects);
+  enter(transaction, State.ABORTING, effects);
   effects.cancel(transaction);
-  tell(transaction, TOLD_ABORTED, effects);
-  if (transaction.open === NO_BRANCHES) end(transaction, effects);
+  tell(transaction, Told.ABORTED, effects);
+  if (transaction.open === Branches.NONE) end(transaction, effects);
   else effects.rollback(transaction, transaction.open);
 }
 
 /** No branch owes an answer any more. @internal */
 export function end<T extends ProtocolTransaction>(transaction: T, effects: ProtocolEffects<T>): void {
   if (isAbort(transaction.state)) {
-    enter(transaction, ABORTED, effects);
+    enter(transaction, State.ABORTED, effects);
   } else {
-    enter(transaction, COMMITTED, effects);
+    enter(transaction, State.COMMITTED, effects);
     const heuristic = transaction.against | transaction.mixed | transaction.hazard;
-    tell(transaction, heuristic === NO_BRANCHES ? TOLD_COMMITTED : TOLD_HEURISTIC, effects);
+    tell(transaction, heuristic === Branches.NONE ? Told.COMMITTED : Told.HEURISTIC, effects);
   }
   effects.ended(transaction);
 }

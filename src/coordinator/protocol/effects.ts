@@ -1,6 +1,6 @@
 import type { BranchSet } from './branch-set.js';
 import type { StateNumber } from './states.js';
-import type { ProtocolTransaction, ToldNumber } from './transaction.js';
+import type { ProtocolTransaction, Told } from './transaction.js';
 
 /**
  * The only output of the protocol core. An executor implements it. Where an effect is the last action of an
@@ -38,7 +38,7 @@ export interface ProtocolEffects<T extends ProtocolTransaction> {
   /** Deliver rollback to these branches. */
   rollback(transaction: T, branches: BranchSet): void;
   /** Answer the caller. Called at most once for each transaction. */
-  tell(transaction: T, told: ToldNumber): void;
+  tell(transaction: T, told: Told): void;
   /** This branch has used up its attempts. */
   stalled(transaction: T, branch: number): void;
   /**

@@ -3,14 +3,8 @@ import { acknowledged, completionRound, heuristicReported } from './completion.j
 import { recorded } from './decision.js';
 import { type HeuristicKind, forgetHeuristics, heuristicOutcome } from './heuristics.js';
 import { RecordingEffects, preparingWith } from '../../../test/protocol/recording-effects.js';
-import { ABORTED, COMMITTED, COMMITTING } from './states.js';
-import {
-  CAUSE_ROLLED_BACK,
-  type ProtocolTransaction,
-  VOTE_ABORT,
-  VOTE_COMMIT,
-  VOTE_READ_ONLY,
-} from './transaction.js';
+import { State } from './states.js';
+import { Cause, type ProtocolTransaction, Voted } from './transaction.js';
 import { requestRollback, vote } from './voting.js';
 
 const effects = new RecordingEffects();
@@ -29,7 +23,7 @@ function committed(ends: readonly End[], readOnlyBranches = 0): ProtocolTransact
   const size = ends.length + readOnlyBranches;
   const transaction = preparingWith(size, effects);
   for (let branch = 0; branch < size; branch++) {
-    vote(transaction, branch, branch < ends.length ? VOTE_COMMIT : VOTE_READ_ONLY, effects);
+    vote(transaction, branch, branch < ends.length ? Voted.COMMIT : Voted.READ_ONLY, effects);
   }
   recorded(transaction, effects);
   finish(transaction, ends);
@@ -39,9 +33,9 @@ function committed(ends: readonly End[], readOnlyBranches = 0): ProtocolTransact
 function rolledBack(ends: readonly End[]): ProtocolTransaction {
   const transaction = preparingWith(ends.length, effects);
   for (const branch of ends.keys()) {
-    if (branch < ends.length - 1) vote(transaction, branch, VOTE_COMMIT, effects);
+    if (branch < ends.length - 1) vote(transaction, branch, Voted.COMMIT, effects);
   }
-  requestRollback(transaction, CAUSE_ROLLED_BACK, effects);
+  requestRollback(transaction, Cause.ROLLED_BACK, effects);
   finish(transaction, ends);
   return transaction;
 }
@@ -66,7 +60,7 @@ describe('the heuristic outcome of a commit', () => {
     [['ack', 'rollback', 'hazard'], 'mixed'],
   ])('whose branches end with %j is %s', (ends, expected) => {
     const transaction = committed(ends);
-    expect(transaction.state).toBe(COMMITTED);
+    expect(transaction.state).toBe(State.COMMITTED);
     expect(heuristicOutcome(transaction)).toBe(expected);
     expect(effects.take().filter((call) => call.startsWith('tell'))).toEqual([
       expected === undefined ? 'tell committed' : 'tell heuristic',
@@ -90,16 +84,16 @@ describe('the heuristic outcome of an abort', () => {
     [['ack', 'hazard'], 'hazard'],
   ])('whose branches end with %j is %s; the caller has already been told aborted', (ends, expected) => {
     const transaction = rolledBack(ends);
-    expect(transaction.state).toBe(ABORTED);
+    expect(transaction.state).toBe(State.ABORTED);
     expect(heuristicOutcome(transaction)).toBe(expected);
     expect(effects.take().filter((call) => call.startsWith('tell'))).toEqual(['tell aborted']);
   });
 
   it('does not count the branch that refused, nor one that only read', () => {
     const transaction = preparingWith(3, effects);
-    vote(transaction, 0, VOTE_COMMIT, effects);
-    vote(transaction, 1, VOTE_READ_ONLY, effects);
-    vote(transaction, 2, VOTE_ABORT, effects);
+    vote(transaction, 0, Voted.COMMIT, effects);
+    vote(transaction, 1, Voted.READ_ONLY, effects);
+    vote(transaction, 2, Voted.ABORT, effects);
     heuristicReported(transaction, 0, 'commit', 0, effects);
     expect(heuristicOutcome(transaction)).toBe('commit');
     effects.take();
@@ -109,24 +103,24 @@ describe('the heuristic outcome of an abort', () => {
 describe('a heuristic report', () => {
   it('closes its branch, and its repeat changes nothing (fault 39)', () => {
     const transaction = preparingWith(2, effects);
-    vote(transaction, 0, VOTE_COMMIT, effects);
-    vote(transaction, 1, VOTE_COMMIT, effects);
+    vote(transaction, 0, Voted.COMMIT, effects);
+    vote(transaction, 1, Voted.COMMIT, effects);
     recorded(transaction, effects);
     heuristicReported(transaction, 0, 'rollback', 0, effects);
     heuristicReported(transaction, 0, 'hazard', 0, effects);
     acknowledged(transaction, 0, 0, effects);
-    expect(transaction).toMatchObject({ state: COMMITTING, open: 0b10, against: 0b01, hazard: 0 });
+    expect(transaction).toMatchObject({ state: State.COMMITTING, open: 0b10, against: 0b01, hazard: 0 });
     effects.take();
   });
 
   it('of an overtaken round is not kept', () => {
     const transaction = preparingWith(1, effects);
-    requestRollback(transaction, CAUSE_ROLLED_BACK, effects);
-    vote(transaction, 0, VOTE_COMMIT, effects);
+    requestRollback(transaction, Cause.ROLLED_BACK, effects);
+    vote(transaction, 0, Voted.COMMIT, effects);
     heuristicReported(transaction, 0, 'commit', 0, effects);
     expect(transaction).toMatchObject({ against: 0, open: 0b1 });
     heuristicReported(transaction, 0, 'commit', completionRound(transaction, 0), effects);
-    expect(transaction).toMatchObject({ against: 0b1, open: 0, state: ABORTED });
+    expect(transaction).toMatchObject({ against: 0b1, open: 0, state: State.ABORTED });
     effects.take();
   });
 
@@ -135,7 +129,7 @@ describe('a heuristic report', () => {
     expect(heuristicOutcome(transaction)).toBe('mixed');
     forgetHeuristics(transaction);
     expect(heuristicOutcome(transaction)).toBeUndefined();
-    expect(transaction).toMatchObject({ state: COMMITTED, against: 0, mixed: 0, hazard: 0 });
+    expect(transaction).toMatchObject({ state: State.COMMITTED, against: 0, mixed: 0, hazard: 0 });
     effects.take();
   });
 

@@ -1,4 +1,4 @@
-import { type BranchSet, NO_BRANCHES } from './branch-set.js';
+import { type BranchSet, Branches } from './branch-set.js';
 import { isCommit } from './states.js';
 import { type ProtocolTransaction, allBranches } from './transaction.js';
 
@@ -27,12 +27,12 @@ export type HeuristicKind = (typeof HEURISTIC_KINDS)[number];
  */
 export function heuristicOutcome(transaction: ProtocolTransaction): HeuristicKind | undefined {
   const { against, mixed, hazard } = transaction;
-  if ((against | mixed | hazard) === NO_BRANCHES) return undefined;
+  if ((against | mixed | hazard) === Branches.NONE) return undefined;
   const concerned = isCommit(transaction.state)
     ? transaction.yes
     : allBranches(transaction) & ~(transaction.refused | transaction.readOnly);
-  if (mixed !== NO_BRANCHES) return 'mixed';
-  if (against === NO_BRANCHES) return 'hazard';
+  if (mixed !== Branches.NONE) return 'mixed';
+  if (against === Branches.NONE) return 'hazard';
   if (against === concerned) return isCommit(transaction.state) ? 'rollback' : 'commit';
   return (against | hazard) === concerned ? 'hazard' : 'mixed';
 }

@@ -3,16 +3,8 @@ import { RecordingEffects, activeWith, activeWithLast } from '../../../test/prot
 import { acknowledged, attemptsExhausted } from './completion.js';
 import { awaitsConfirmation, confirmed, recordAbsent, recorded } from './decision.js';
 import { heuristicOutcome } from './heuristics.js';
-import { COMMITTING, READY } from './states.js';
-import {
-  CAUSE_CANCELLED,
-  CAUSE_ROLLED_BACK,
-  LOG_DECIDES,
-  type ProtocolTransaction,
-  VOTE_ABORT,
-  VOTE_COMMIT,
-  VOTE_READ_ONLY,
-} from './transaction.js';
+import { State } from './states.js';
+import { Cause, Decider, type ProtocolTransaction, Voted } from './transaction.js';
 import {
   ANOTHER_DECIDES,
   deadlinePassed,
@@ -36,9 +28,9 @@ function asked(): ProtocolTransaction {
 
 function ready(): ProtocolTransaction {
   const transaction = activeWithLast(3);
-  requestCommit(transaction, LOG_DECIDES, effects);
-  vote(transaction, 0, VOTE_COMMIT, effects);
-  vote(transaction, 1, VOTE_COMMIT, effects);
+  requestCommit(transaction, Decider.LOG, effects);
+  vote(transaction, 0, Voted.COMMIT, effects);
+  vote(transaction, 1, Voted.COMMIT, effects);
   expect(effects.take()).toEqual(['ACTIVE to PREPARING', 'prepare', 'PREPARING to READY', 'record']);
   return transaction;
 }
@@ -46,11 +38,11 @@ function ready(): ProtocolTransaction {
 describe('a last resource', () => {
   it('is asked after every other branch has voted and the record that names it is durable', () => {
     const transaction = activeWithLast(3);
-    requestCommit(transaction, LOG_DECIDES, effects);
+    requestCommit(transaction, Decider.LOG, effects);
     expect(effects.take()).toEqual(['ACTIVE to PREPARING', 'prepare']);
-    vote(transaction, 0, VOTE_COMMIT, effects);
+    vote(transaction, 0, Voted.COMMIT, effects);
     expect(effects.take()).toEqual([]);
-    vote(transaction, 1, VOTE_READ_ONLY, effects);
+    vote(transaction, 1, Voted.READ_ONLY, effects);
     expect(effects.take()).toEqual(['PREPARING to READY', 'record']);
     recorded(transaction, effects);
     expect(effects.take()).toEqual(['commit in one phase']);
@@ -60,8 +52,8 @@ describe('a last resource', () => {
     const transaction = activeWith(0);
     expect(enlistLastResource(transaction)).toBe(0);
     expect(enlist(transaction)).toBe(1);
-    requestCommit(transaction, LOG_DECIDES, effects);
-    vote(transaction, 1, VOTE_COMMIT, effects);
+    requestCommit(transaction, Decider.LOG, effects);
+    vote(transaction, 1, Voted.COMMIT, effects);
     recorded(transaction, effects);
     expect(effects.take()).toContain('commit in one phase');
     expect(transaction.decider).toBe(0);
@@ -84,8 +76,8 @@ describe('a last resource', () => {
 
   it('needs no second record where no other branch waits for it', () => {
     const transaction = activeWithLast(2);
-    requestCommit(transaction, LOG_DECIDES, effects);
-    vote(transaction, 0, VOTE_READ_ONLY, effects);
+    requestCommit(transaction, Decider.LOG, effects);
+    vote(transaction, 0, Voted.READ_ONLY, effects);
     recorded(transaction, effects);
     effects.take();
     onePhaseAnswered(transaction, 'commit', effects);
@@ -106,7 +98,7 @@ describe('a last resource', () => {
 
   it('is recorded also when it is the only branch', () => {
     const transaction = activeWithLast(1);
-    requestCommit(transaction, LOG_DECIDES, effects);
+    requestCommit(transaction, Decider.LOG, effects);
     expect(effects.take()).toEqual(['ACTIVE to PREPARING', 'PREPARING to READY', 'record']);
     recorded(transaction, effects);
     expect(effects.take()).toEqual(['commit in one phase']);
@@ -114,21 +106,21 @@ describe('a last resource', () => {
 
   it('is not asked when another branch refuses, and then holds nothing', () => {
     const transaction = activeWithLast(3);
-    requestCommit(transaction, LOG_DECIDES, effects);
-    vote(transaction, 0, VOTE_ABORT, effects);
+    requestCommit(transaction, Decider.LOG, effects);
+    vote(transaction, 0, Voted.ABORT, effects);
     expect(effects.take().slice(-1)).toEqual(['roll back 1']);
   });
 
   it('is not asked when the deadline passes, the caller cancels or asks for rollback before the votes are in', () => {
     const ends = [
       (t: ProtocolTransaction) => deadlinePassed(t, effects),
-      (t: ProtocolTransaction) => requestRollback(t, CAUSE_CANCELLED, effects),
-      (t: ProtocolTransaction) => requestRollback(t, CAUSE_ROLLED_BACK, effects),
+      (t: ProtocolTransaction) => requestRollback(t, Cause.CANCELLED, effects),
+      (t: ProtocolTransaction) => requestRollback(t, Cause.ROLLED_BACK, effects),
     ];
     for (const end of ends) {
       const transaction = activeWithLast(3);
-      requestCommit(transaction, LOG_DECIDES, effects);
-      vote(transaction, 0, VOTE_COMMIT, effects);
+      requestCommit(transaction, Decider.LOG, effects);
+      vote(transaction, 0, Voted.COMMIT, effects);
       end(transaction);
       expect(effects.take().slice(-1)).toEqual(['roll back 0 1']);
     }
@@ -136,10 +128,10 @@ describe('a last resource', () => {
 
   it('cannot be called off once its record may be in the log', () => {
     const transaction = ready();
-    expect(requestRollback(transaction, CAUSE_ROLLED_BACK, effects)).toBe(false);
+    expect(requestRollback(transaction, Cause.ROLLED_BACK, effects)).toBe(false);
     deadlinePassed(transaction, effects);
     expect(effects.take()).toEqual(['tell pending']);
-    expect(transaction.state).toBe(READY);
+    expect(transaction.state).toBe(State.READY);
   });
 
   it('is not asked when the record is proven absent', () => {
@@ -154,16 +146,16 @@ describe('a last resource', () => {
     const transaction = ready();
     onePhaseAnswered(transaction, 'commit', effects);
     expect(effects.take()).toEqual([]);
-    expect(transaction.state).toBe(READY);
+    expect(transaction.state).toBe(State.READY);
   });
 
   it('leaves the others in doubt while it has not answered, and no record is absent any more', () => {
     const transaction = asked();
-    vote(transaction, 2, VOTE_COMMIT, effects);
+    vote(transaction, 2, Voted.COMMIT, effects);
     recordAbsent(transaction, effects);
     attemptsExhausted(transaction, 2, effects);
     expect(effects.take()).toEqual(['tell pending', 'stalled 2']);
-    expect(transaction.state).toBe(READY);
+    expect(transaction.state).toBe(State.READY);
   });
 
   it('tells the caller pending, not aborted, when its commit is not durable in time', () => {
@@ -172,7 +164,7 @@ describe('a last resource', () => {
     effects.take();
     deadlinePassed(transaction, effects);
     expect(effects.take()).toEqual(['tell pending']);
-    expect(transaction.state).toBe(COMMITTING);
+    expect(transaction.state).toBe(State.COMMITTING);
   });
 
   it('counts among those that committed, so that an end of all others against it is mixed', () => {
@@ -188,7 +180,7 @@ describe('a last resource', () => {
     const transaction = activeWithLast(2);
     expect(enlistLastResource(transaction)).toBe(ANOTHER_DECIDES);
     expect(transaction).toMatchObject({ size: 2, decider: 1 });
-    requestCommit(transaction, LOG_DECIDES, effects);
+    requestCommit(transaction, Decider.LOG, effects);
     expect(enlistLastResource(transaction)).toBe(-1);
     effects.take();
   });

@@ -3,14 +3,8 @@ import { acknowledged, attemptsExhausted } from './completion.js';
 import { heuristicOutcome } from './heuristics.js';
 import { recordAbsent, recorded } from './decision.js';
 import { RecordingEffects, activeWith } from '../../../test/protocol/recording-effects.js';
-import { ABORTED, COMMITTED, PREPARING, READY } from './states.js';
-import {
-  CAUSE_ROLLED_BACK,
-  LOG_DECIDES,
-  type ProtocolTransaction,
-  VOTE_ABORT,
-  VOTE_COMMIT,
-} from './transaction.js';
+import { State } from './states.js';
+import { Cause, Decider, type ProtocolTransaction, Voted } from './transaction.js';
 import {
   deadlinePassed,
   onePhaseAnswered,
@@ -59,7 +53,7 @@ describe('rule 7: a single branch commits in one phase', () => {
     onePhaseAnswered(transaction, kind, effects);
     expect(effects.take()).toContain('tell heuristic');
     expect(heuristicOutcome(transaction)).toBe(kind);
-    expect(transaction.state).toBe(COMMITTED);
+    expect(transaction.state).toBe(State.COMMITTED);
   });
 
   it('is in doubt until the answer comes: no deadline and no request makes it an abort (fault 7)', () => {
@@ -68,9 +62,9 @@ describe('rule 7: a single branch commits in one phase', () => {
     recordAbsent(transaction, effects);
     recorded(transaction, effects);
     acknowledged(transaction, 0, 0, effects);
-    vote(transaction, 0, VOTE_ABORT, effects);
-    vote(transaction, 0, VOTE_COMMIT, effects);
-    expect(requestRollback(transaction, CAUSE_ROLLED_BACK, effects)).toBe(false);
+    vote(transaction, 0, Voted.ABORT, effects);
+    vote(transaction, 0, Voted.COMMIT, effects);
+    expect(requestRollback(transaction, Cause.ROLLED_BACK, effects)).toBe(false);
     expect(effects.take()).toEqual([]);
 
     deadlinePassed(transaction, effects);
@@ -78,12 +72,12 @@ describe('rule 7: a single branch commits in one phase', () => {
     attemptsExhausted(transaction, 0, effects);
     attemptsExhausted(transaction, 0, effects);
     expect(effects.take()).toEqual(['stalled 0']);
-    expect(transaction).toMatchObject({ state: READY, stalled: 0b1 });
+    expect(transaction).toMatchObject({ state: State.READY, stalled: 0b1 });
   });
 
   it.each([
-    ['commit', COMMITTED],
-    ['rollback', ABORTED],
+    ['commit', State.COMMITTED],
+    ['rollback', State.ABORTED],
   ] as const)('is settled by a late answer: %s; the answer to the caller stays pending', (answer, state) => {
     const transaction = askedToDecide();
     attemptsExhausted(transaction, 0, effects);
@@ -100,15 +94,15 @@ describe('rule 7: a single branch commits in one phase', () => {
     const transaction = activeWith(2);
     requestCommit(transaction, 0, effects);
     expect(effects.take()).toEqual(['ACTIVE to PREPARING', 'prepare']);
-    expect(transaction).toMatchObject({ state: PREPARING, decider: LOG_DECIDES });
+    expect(transaction).toMatchObject({ state: State.PREPARING, decider: Decider.LOG });
     onePhaseAnswered(transaction, 'commit', effects);
     expect(effects.take()).toEqual([]);
   });
 
   it('is not used for a single branch that does not support it, which votes', () => {
     const transaction = activeWith(1);
-    requestCommit(transaction, LOG_DECIDES, effects);
-    vote(transaction, 0, VOTE_COMMIT, effects);
+    requestCommit(transaction, Decider.LOG, effects);
+    vote(transaction, 0, Voted.COMMIT, effects);
     onePhaseAnswered(transaction, 'rollback', effects);
     expect(effects.take()).toEqual(['ACTIVE to PREPARING', 'prepare', 'PREPARING to READY', 'record']);
   });

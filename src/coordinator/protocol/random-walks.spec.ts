@@ -5,14 +5,8 @@ import { confirmed, recorded } from './decision.js';
 import { allEvents } from '../../../test/protocol/events.js';
 import { InvariantChecker } from '../../../test/protocol/invariants.js';
 import { activeWith, activeWithLast } from '../../../test/protocol/recording-effects.js';
-import { ABORTED, COMMITTED } from './states.js';
-import {
-  LOG_DECIDES,
-  type ProtocolTransaction,
-  TOLD_ABORTED,
-  TOLD_COMMITTED,
-  VOTE_COMMIT,
-} from './transaction.js';
+import { State } from './states.js';
+import { Decider, type ProtocolTransaction, Told, Voted } from './transaction.js';
 import { onePhaseAnswered, requestCommit, vote } from './voting.js';
 
 const RUN = { seed: 3, numRuns: 10_000 };
@@ -32,9 +26,9 @@ const walks = fc.integer({ min: 0, max: MAX_SIZE }).chain((size) =>
  */
 function heal(transaction: ProtocolTransaction, effects: InvariantChecker): void {
   const branches = Array.from({ length: transaction.size }, (_, branch) => branch);
-  effects.step(transaction, () => requestCommit(transaction, LOG_DECIDES, effects));
+  effects.step(transaction, () => requestCommit(transaction, Decider.LOG, effects));
   for (const branch of branches) {
-    effects.step(transaction, () => vote(transaction, branch, VOTE_COMMIT, effects));
+    effects.step(transaction, () => vote(transaction, branch, Voted.COMMIT, effects));
   }
   effects.step(transaction, () => recorded(transaction, effects));
   effects.step(transaction, () => onePhaseAnswered(transaction, 'commit', effects));
@@ -56,15 +50,16 @@ describe('any events in any order', () => {
         const { told } = transaction;
         heal(transaction, effects);
         expect(transaction.open).toBe(0);
-        expect([COMMITTED, ABORTED]).toContain(transaction.state);
-        const promised = told === TOLD_COMMITTED ? COMMITTED : told === TOLD_ABORTED ? ABORTED : undefined;
+        expect([State.COMMITTED, State.ABORTED]).toContain(transaction.state);
+        const promised =
+          told === Told.COMMITTED ? State.COMMITTED : told === Told.ABORTED ? State.ABORTED : undefined;
         expect(promised ?? transaction.state).toBe(transaction.state);
         ends.set(transaction.state, (ends.get(transaction.state) ?? 0) + 1);
       }),
       RUN,
     );
     // A walk that never committed would prove little.
-    expect(ends.get(COMMITTED)).toBeGreaterThan(RUN.numRuns / 20);
-    expect(ends.get(ABORTED)).toBeGreaterThan(RUN.numRuns / 20);
+    expect(ends.get(State.COMMITTED)).toBeGreaterThan(RUN.numRuns / 20);
+    expect(ends.get(State.ABORTED)).toBeGreaterThan(RUN.numRuns / 20);
   });
 });

@@ -2,9 +2,9 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { type ProtocolEvent, allEvents } from '../../../test/protocol/events.js';
 import { InvariantChecker } from '../../../test/protocol/invariants.js';
 import { RecordingEffects } from '../../../test/protocol/recording-effects.js';
-import { ABORTED, COMMITTED, READY, STATES } from './states.js';
+import { STATES, State } from './states.js';
 import {
-  LOG_DECIDES,
+  Decider,
   PROTOCOL_FIELDS,
   ProtocolTransaction,
   copyProtocolState,
@@ -65,8 +65,8 @@ describe(`every state that ${SIZE} branches can reach, by every event in every o
     const exits = new Map<string, Set<string>>();
     for (const { from, to, event } of steps) {
       const { state } = states.get(to)!;
-      if (from.state !== READY || state === READY) continue;
-      const exit = `${event.name}${from.decider === LOG_DECIDES ? '' : from.size === 1 ? ', one-phase' : ', last resource'}`;
+      if (from.state !== State.READY || state === State.READY) continue;
+      const exit = `${event.name}${from.decider === Decider.LOG ? '' : from.size === 1 ? ', one-phase' : ', last resource'}`;
       exits.set(exit, (exits.get(exit) ?? new Set()).add(STATES[state]!));
     }
     expect(Object.fromEntries([...exits].map(([exit, to]) => [exit, [...to]]))).toEqual({
@@ -93,7 +93,7 @@ describe(`every state that ${SIZE} branches can reach, by every event in every o
       else list.push(protocolKey(from));
     }
     const isOver = ({ state, open }: ProtocolTransaction) =>
-      (state === COMMITTED || state === ABORTED) && open === 0;
+      (state === State.COMMITTED || state === State.ABORTED) && open === 0;
     const canEnd = new Set([...states].filter(([, transaction]) => isOver(transaction)).map(([key]) => key));
     for (const key of canEnd) for (const previous of before.get(key) ?? []) canEnd.add(previous);
     expect(canEnd.size).toBe(states.size);

@@ -2,8 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { RecordingEffects } from '../../../test/protocol/recording-effects.js';
 import { acknowledged } from './completion.js';
 import { presume, restoreCommitted, restoreOrphan } from './recovery.js';
-import { ABORTED, ABORTING, COMMITTED, COMMITTING, IllegalTransitionError } from './states.js';
-import { ABORT_CAUSES, ProtocolTransaction, TOLD_ABORTED, TOLD_PENDING } from './transaction.js';
+import { IllegalTransitionError, State } from './states.js';
+import { ABORT_CAUSES, ProtocolTransaction, Told } from './transaction.js';
 
 describe('a transaction restored from its commit record', () => {
   it('is decided, answers no caller, and owes every branch its completion', () => {
@@ -11,12 +11,12 @@ describe('a transaction restored from its commit record', () => {
     restoreCommitted(transaction, 3, 0b101);
 
     expect(transaction).toMatchObject({
-      state: COMMITTING,
+      state: State.COMMITTING,
       size: 3,
       yes: 0b101,
       open: 0b101,
       stalled: 0b101,
-      told: TOLD_PENDING,
+      told: Told.PENDING,
     });
   });
 
@@ -30,7 +30,7 @@ describe('a transaction restored from its commit record', () => {
     acknowledged(transaction, 1, 0, effects);
 
     expect(effects.take()).toEqual(['COMMITTING to COMMITTED', 'ended']);
-    expect(transaction).toMatchObject({ state: COMMITTED, open: 0, stalled: 0 });
+    expect(transaction).toMatchObject({ state: State.COMMITTED, open: 0, stalled: 0 });
   });
 });
 
@@ -39,7 +39,7 @@ describe('a transaction with branches that were completed before', () => {
     const transaction = new ProtocolTransaction();
     const effects = new RecordingEffects();
     restoreCommitted(transaction, 3, 0b111, 0b010);
-    expect(transaction).toMatchObject({ state: COMMITTING, yes: 0b111, open: 0b010, stalled: 0b010 });
+    expect(transaction).toMatchObject({ state: State.COMMITTING, yes: 0b111, open: 0b010, stalled: 0b010 });
 
     acknowledged(transaction, 1, 0, effects);
 
@@ -51,11 +51,11 @@ describe('a transaction with branches that were completed before', () => {
     restoreCommitted(transaction, 2, 0b11, 0);
 
     expect(transaction).toMatchObject({
-      state: COMMITTED,
+      state: State.COMMITTED,
       yes: 0b11,
       open: 0,
       stalled: 0,
-      told: TOLD_PENDING,
+      told: Told.PENDING,
     });
   });
 });
@@ -65,12 +65,12 @@ describe('a transaction that already has a state', () => {
     const aborted = new ProtocolTransaction();
     restoreOrphan(aborted, 0);
     expect(() => restoreCommitted(aborted, 1, 0b1)).toThrow(IllegalTransitionError);
-    expect(aborted.state).toBe(ABORTING);
+    expect(aborted.state).toBe(State.ABORTING);
 
     const committed = new ProtocolTransaction();
     restoreCommitted(committed, 1, 0b1);
     expect(() => restoreCommitted(committed, 1, 0b1)).toThrow(IllegalTransitionError);
-    expect(committed.state).toBe(COMMITTING);
+    expect(committed.state).toBe(State.COMMITTING);
   });
 });
 
@@ -82,11 +82,11 @@ describe('a transaction made of orphans', () => {
     restoreOrphan(transaction, 1);
 
     expect(transaction).toMatchObject({
-      state: ABORTING,
+      state: State.ABORTING,
       size: 2,
       open: 0b11,
       stalled: 0b11,
-      told: TOLD_ABORTED,
+      told: Told.ABORTED,
     });
     expect(ABORT_CAUSES[transaction.cause]).toBe('presumed');
   });
@@ -99,11 +99,11 @@ describe('a transaction made of orphans', () => {
     expect(effects.take()).toEqual(['ABORTING to ABORTED', 'ended']);
 
     restoreOrphan(transaction, 1);
-    expect(transaction).toMatchObject({ state: ABORTED, open: 0b10, stalled: 0b10 });
+    expect(transaction).toMatchObject({ state: State.ABORTED, open: 0b10, stalled: 0b10 });
     acknowledged(transaction, 1, 0, effects);
 
     expect(effects.take()).toEqual(['ended']);
-    expect(transaction).toMatchObject({ state: ABORTED, open: 0, stalled: 0 });
+    expect(transaction).toMatchObject({ state: State.ABORTED, open: 0, stalled: 0 });
   });
 });
 
@@ -116,7 +116,7 @@ describe('an orphan that was rolled back and is still prepared', () => {
 
     restoreOrphan(transaction, 0);
 
-    expect(transaction).toMatchObject({ state: ABORTED, size: 1, open: 0b1, stalled: 0b1 });
+    expect(transaction).toMatchObject({ state: State.ABORTED, size: 1, open: 0b1, stalled: 0b1 });
   });
 });
 

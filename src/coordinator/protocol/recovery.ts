@@ -1,8 +1,8 @@
-import { type BranchSet, NO_BRANCHES, firstBranches, only } from './branch-set.js';
+import { type BranchSet, Branches, firstBranches, only } from './branch-set.js';
 import { step } from './decision.js';
 import type { HeuristicKind } from './heuristics.js';
-import { ABORTED, ABORTING, ACTIVE, COMMITTED, COMMITTING, PREPARING, READY } from './states.js';
-import { CAUSE_PRESUMED, type ProtocolTransaction, TOLD_ABORTED, TOLD_PENDING } from './transaction.js';
+import { State } from './states.js';
+import { Cause, type ProtocolTransaction, Told } from './transaction.js';
 
 /**
  * Restores a new transaction from its commit record: it is decided, by the same steps that led to the record.
@@ -20,15 +20,15 @@ export function restoreCommitted(
   yes: BranchSet,
   open: BranchSet = yes,
 ): void {
-  step(transaction, PREPARING);
-  step(transaction, READY);
-  step(transaction, COMMITTING);
+  step(transaction, State.PREPARING);
+  step(transaction, State.READY);
+  step(transaction, State.COMMITTING);
   transaction.size = size;
   transaction.yes = yes;
   transaction.open = open;
   transaction.stalled = open;
-  if (open === NO_BRANCHES) step(transaction, COMMITTED);
-  transaction.told = TOLD_PENDING;
+  if (open === Branches.NONE) step(transaction, State.COMMITTED);
+  transaction.told = Told.PENDING;
 }
 
 /**
@@ -37,15 +37,15 @@ export function restoreCommitted(
  * decision.
  */
 export function restoreDecider(transaction: ProtocolTransaction, size: number, decider: number): void {
-  step(transaction, PREPARING);
-  step(transaction, READY);
+  step(transaction, State.PREPARING);
+  step(transaction, State.READY);
   transaction.size = size;
   transaction.recordsAll = true;
   transaction.decider = decider;
   transaction.awaiting = only(decider);
   transaction.stalled = only(decider);
   transaction.yes = firstBranches(size) & ~only(decider);
-  transaction.told = TOLD_PENDING;
+  transaction.told = Told.PENDING;
 }
 
 /**
@@ -59,10 +59,10 @@ export function restoreOrphan(transaction: ProtocolTransaction, branch: number):
   if (branch === transaction.size) transaction.size++;
   transaction.open |= only(branch);
   transaction.stalled |= only(branch);
-  if (transaction.state === ACTIVE) {
-    step(transaction, ABORTING);
-    transaction.cause = CAUSE_PRESUMED;
-    transaction.told = TOLD_ABORTED;
+  if (transaction.state === State.ACTIVE) {
+    step(transaction, State.ABORTING);
+    transaction.cause = Cause.PRESUMED;
+    transaction.told = Told.ABORTED;
   }
 }
 
@@ -77,12 +77,12 @@ export function restoreReport(transaction: ProtocolTransaction, branch: number, 
   if (kind === 'mixed') transaction.mixed |= bit;
   else if (kind === 'hazard') transaction.hazard |= bit;
   else transaction.against |= bit;
-  if (transaction.state === READY) return;
+  if (transaction.state === State.READY) return;
   transaction.open &= ~bit;
   transaction.stalled &= ~bit;
-  if (transaction.open !== NO_BRANCHES) return;
-  if (transaction.state === COMMITTING) step(transaction, COMMITTED);
-  else if (transaction.state === ABORTING) step(transaction, ABORTED);
+  if (transaction.open !== Branches.NONE) return;
+  if (transaction.state === State.COMMITTING) step(transaction, State.COMMITTED);
+  else if (transaction.state === State.ABORTING) step(transaction, State.ABORTED);
 }
 
 /**

@@ -1,14 +1,15 @@
-import { type BranchSet, NO_BRANCHES, firstBranches } from './branch-set.js';
-import { ACTIVE, type StateNumber } from './states.js';
+import { type BranchSet, Branches, firstBranches } from './branch-set.js';
+import { State, type StateNumber } from './states.js';
 
 /** A branch's answer to prepare, as the core receives it. */
-export const VOTE_COMMIT = 0;
-export const VOTE_READ_ONLY = 1;
-/** A proven refusal: the participant refused and holds nothing. */
-export const VOTE_ABORT = 2;
-/** No vote (an error or an invalid answer): the branch may still be prepared. */
-export const VOTE_NONE = 3;
-export type VoteNumber = typeof VOTE_COMMIT | typeof VOTE_READ_ONLY | typeof VOTE_ABORT | typeof VOTE_NONE;
+export const enum Voted {
+  COMMIT,
+  READ_ONLY,
+  /** A proven refusal: the participant refused and holds nothing. */
+  ABORT,
+  /** No vote (an error or an invalid answer): the branch may still be prepared. */
+  NONE,
+}
 
 /** Why a transaction was aborted, in the order in which the causes are numbered. */
 export const ABORT_CAUSES = [
@@ -49,30 +50,41 @@ export type AbortCause =
   | 'presumed'
   | 'expired';
 export type AbortCauseNumber = number;
-export const CAUSE_NONE = 0;
-export const CAUSE_REFUSED = 1;
-export const CAUSE_FAILED = 2;
-export const CAUSE_TIMED_OUT = 3;
-export const CAUSE_CANCELLED = 4;
-export const CAUSE_ROLLED_BACK = 5;
-export const CAUSE_ROLLBACK_ONLY = 6;
-export const CAUSE_NOT_RECORDED = 7;
-export const CAUSE_PRESUMED = 8;
-export const CAUSE_EXPIRED = 9;
+
+/** The causes by their numbers. */
+export const enum Cause {
+  NONE,
+  REFUSED,
+  FAILED,
+  TIMED_OUT,
+  CANCELLED,
+  ROLLED_BACK,
+  ROLLBACK_ONLY,
+  NOT_RECORDED,
+  PRESUMED,
+  EXPIRED,
+}
 
 /** The outcome that the caller was told. */
-export const TOLD_NOTHING = 0;
-export const TOLD_COMMITTED = 1;
-export const TOLD_ABORTED = 2;
-export const TOLD_PENDING = 3;
-export const TOLD_HEURISTIC = 4;
-export type ToldNumber = 0 | 1 | 2 | 3 | 4;
+export const enum Told {
+  NOTHING,
+  COMMITTED,
+  ABORTED,
+  PENDING,
+  HEURISTIC,
+}
 
-/** The log makes the decision: commit is decided when its record is durable. */
-export const LOG_DECIDES = -1;
+/** What makes the decision, where it is no branch. */
+export const enum Decider {
+  /** The log makes the decision: commit is decided when its record is durable. */
+  LOG = -1,
+}
 
-/** No branch: no participant caused the abort. */
-export const NO_BRANCH = -1;
+/** What caused the abort, where it is no branch. */
+export const enum CauseBranch {
+  /** No participant caused the abort. */
+  NONE = -1,
+}
 
 /**
  * The whole state of one transaction in the protocol: a tuple of small numbers. Two transactions with equal
@@ -80,29 +92,29 @@ export const NO_BRANCH = -1;
  * what it needs to reach the participants.
  */
 export class ProtocolTransaction {
-  state: StateNumber = ACTIVE;
+  state: StateNumber = State.ACTIVE;
   /** The number of enlisted branches. */
   size = 0;
   /** Branches whose prepare (or one-phase commit) was sent and has not been answered. */
-  awaiting: BranchSet = NO_BRANCHES;
+  awaiting: BranchSet = Branches.NONE;
   /** Branches that voted commit. */
-  yes: BranchSet = NO_BRANCHES;
+  yes: BranchSet = Branches.NONE;
   /** Branches that voted read-only: never contacted again. */
-  readOnly: BranchSet = NO_BRANCHES;
+  readOnly: BranchSet = Branches.NONE;
   /** Branches with a proven refusal. */
-  refused: BranchSet = NO_BRANCHES;
+  refused: BranchSet = Branches.NONE;
   /** Branches that answered prepare only after the abort was decided. */
-  late: BranchSet = NO_BRANCHES;
+  late: BranchSet = Branches.NONE;
   /** Branches that still owe an acknowledgement of the decision. */
-  open: BranchSet = NO_BRANCHES;
+  open: BranchSet = Branches.NONE;
   /** Open branches that have used up their attempts. */
-  stalled: BranchSet = NO_BRANCHES;
+  stalled: BranchSet = Branches.NONE;
   /** Branches that ended against the decision. */
-  against: BranchSet = NO_BRANCHES;
+  against: BranchSet = Branches.NONE;
   /** Branches that ended partly one way and partly the other. */
-  mixed: BranchSet = NO_BRANCHES;
+  mixed: BranchSet = Branches.NONE;
   /** Branches that cannot say how they ended. */
-  hazard: BranchSet = NO_BRANCHES;
+  hazard: BranchSet = Branches.NONE;
   /** The caller ruled commit out, so commit can no longer be decided. */
   rollbackOnly = false;
   /**
@@ -111,25 +123,25 @@ export class ProtocolTransaction {
    */
   recordsAll = false;
   /**
-   * What makes the decision: {@link LOG_DECIDES}, or the index of the branch that decides. That is the only
+   * What makes the decision: {@link Decider.LOG}, or the index of the branch that decides. That is the only
    * branch, in a one-phase commit, or a last resource, which cannot prepare and is asked after all others
    * have voted.
    */
-  decider: number = LOG_DECIDES;
-  cause: AbortCauseNumber = CAUSE_NONE;
-  /** The branch that caused the abort, or {@link NO_BRANCH}. */
-  causeBranch: number = NO_BRANCH;
-  told: ToldNumber = TOLD_NOTHING;
+  decider: number = Decider.LOG;
+  cause: AbortCauseNumber = Cause.NONE;
+  /** The branch that caused the abort, or {@link CauseBranch.NONE}. */
+  causeBranch: number = CauseBranch.NONE;
+  told: Told = Told.NOTHING;
 }
 
 /** @returns whether the answer of a branch makes the decision, and not the log. */
 export function isDecidedByBranch({ decider }: ProtocolTransaction): boolean {
-  return decider !== LOG_DECIDES;
+  return decider !== Decider.LOG;
 }
 
 /** @returns whether one branch decides, and there are others, which vote before it is asked. */
 export function hasLastResource({ decider, size }: ProtocolTransaction): boolean {
-  return decider !== LOG_DECIDES && size > 1;
+  return decider !== Decider.LOG && size > 1;
 }
 
 /** @returns all branches of the transaction. */

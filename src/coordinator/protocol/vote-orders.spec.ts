@@ -3,23 +3,14 @@ import { acknowledged } from './completion.js';
 import { recorded } from './decision.js';
 import { InvariantChecker } from '../../../test/protocol/invariants.js';
 import { activeWith } from '../../../test/protocol/recording-effects.js';
-import { ABORTED, ABORTING, COMMITTED, COMMITTING } from './states.js';
-import {
-  ABORT_CAUSES,
-  LOG_DECIDES,
-  type ProtocolTransaction,
-  VOTE_ABORT,
-  VOTE_COMMIT,
-  VOTE_NONE,
-  VOTE_READ_ONLY,
-  allBranches,
-} from './transaction.js';
+import { State } from './states.js';
+import { ABORT_CAUSES, Decider, type ProtocolTransaction, Voted, allBranches } from './transaction.js';
 import { prepareTimedOut, requestCommit, vote } from './voting.js';
 
 /** `none` is an error or an invalid answer; `hang` is no answer until the time is up. */
 const ANSWERS = ['yes', 'read-only', 'no', 'none', 'hang'] as const;
 type Answer = (typeof ANSWERS)[number];
-const VOTES = { yes: VOTE_COMMIT, 'read-only': VOTE_READ_ONLY, no: VOTE_ABORT, none: VOTE_NONE } as const;
+const VOTES = { yes: Voted.COMMIT, 'read-only': Voted.READ_ONLY, no: Voted.ABORT, none: Voted.NONE } as const;
 const CAUSES = { no: 'refused', none: 'failed', hang: 'timed-out' } as const;
 
 /** Counts how often each branch is called in phase two, and checks that it may be called. */
@@ -59,7 +50,7 @@ const setOf = (branches: readonly number[]): number => branches.reduce((set, bra
 function play(answers: readonly Answer[], order: readonly number[]): void {
   const transaction = activeWith(answers.length);
   const effects = new CountingEffects();
-  requestCommit(transaction, LOG_DECIDES, effects);
+  requestCommit(transaction, Decider.LOG, effects);
   for (const branch of order) {
     const answer = answers[branch]!;
     effects.step(transaction, () => {
@@ -80,13 +71,13 @@ function checkCommit(
 ): void {
   const yes = setOf([...answers.keys()].filter((branch) => answers[branch] === 'yes'));
   if (yes !== 0) {
-    expect(transaction.state).toBeLessThan(COMMITTING);
+    expect(transaction.state).toBeLessThan(State.COMMITTING);
     effects.step(transaction, () => recorded(transaction, effects));
-    expect(transaction.state).toBe(COMMITTING);
+    expect(transaction.state).toBe(State.COMMITTING);
     for (const branch of answers.keys())
       effects.step(transaction, () => acknowledged(transaction, branch, 0, effects));
   }
-  expect(transaction.state).toBe(COMMITTED);
+  expect(transaction.state).toBe(State.COMMITTED);
   expect(effects.sentRollbacks).toEqual([]);
   // Each branch that voted commit is committed once. A branch that only read is never called again.
   expect(effects.sentCommits).toEqual(yes === 0 ? [] : [yes]);
@@ -124,7 +115,7 @@ function checkAbort(
     const round = late.includes(branch) ? 1 : 0;
     effects.step(transaction, () => acknowledged(transaction, branch, round, effects));
   }
-  expect(transaction.state).toBe(ABORTED);
+  expect(transaction.state).toBe(State.ABORTED);
   expect(transaction.open).toBe(0);
 }
 
@@ -152,11 +143,11 @@ describe('the votes {yes, read-only, no, none, hang}', () => {
     for (const answer of Object.values(VOTES)) {
       const transaction = activeWith(2);
       const effects = new CountingEffects();
-      requestCommit(transaction, LOG_DECIDES, effects);
+      requestCommit(transaction, Decider.LOG, effects);
       effects.step(transaction, () => prepareTimedOut(transaction, 0, effects));
       effects.step(transaction, () => vote(transaction, 0, answer, effects));
       effects.step(transaction, () => vote(transaction, 1, answer, effects));
-      expect(transaction.state === ABORTING || transaction.state === ABORTED).toBe(true);
+      expect(transaction.state === State.ABORTING || transaction.state === State.ABORTED).toBe(true);
       expect(effects.sentCommits).toEqual([]);
     }
   });

@@ -2,17 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { acknowledged } from './completion.js';
 import { recordAbsent, recorded } from './decision.js';
 import { RecordingEffects, activeWith, preparingWith } from '../../../test/protocol/recording-effects.js';
-import { ABORTING, ACTIVE, PREPARING, READY } from './states.js';
-import {
-  CAUSE_CANCELLED,
-  CAUSE_ROLLED_BACK,
-  LOG_DECIDES,
-  NO_BRANCH,
-  VOTE_ABORT,
-  VOTE_COMMIT,
-  VOTE_NONE,
-  VOTE_READ_ONLY,
-} from './transaction.js';
+import { State } from './states.js';
+import { Cause, CauseBranch, Decider, Voted } from './transaction.js';
 import {
   deadlinePassed,
   enlist,
@@ -29,10 +20,10 @@ const effects = new RecordingEffects();
 describe('rule 1: commit needs every vote, and its record', () => {
   it('sends commit only after the record, to every branch that voted commit', () => {
     const transaction = preparingWith(3, effects);
-    vote(transaction, 1, VOTE_COMMIT, effects);
-    vote(transaction, 0, VOTE_READ_ONLY, effects);
+    vote(transaction, 1, Voted.COMMIT, effects);
+    vote(transaction, 0, Voted.READ_ONLY, effects);
     expect(effects.take()).toEqual([]);
-    vote(transaction, 2, VOTE_COMMIT, effects);
+    vote(transaction, 2, Voted.COMMIT, effects);
     expect(effects.take()).toEqual(['PREPARING to READY', 'record']);
     recorded(transaction, effects);
     expect(effects.take()).toEqual(['READY to COMMITTING', 'commit 1 2']);
@@ -44,12 +35,12 @@ describe('rule 1: commit needs every vote, and its record', () => {
 
   it('aborts when the record is proven absent, and rolls back every branch that voted commit', () => {
     const transaction = preparingWith(2, effects);
-    vote(transaction, 0, VOTE_COMMIT, effects);
-    vote(transaction, 1, VOTE_COMMIT, effects);
+    vote(transaction, 0, Voted.COMMIT, effects);
+    vote(transaction, 1, Voted.COMMIT, effects);
     effects.take();
     recordAbsent(transaction, effects);
     expect(effects.take()).toEqual(['READY to ABORTING', 'cancel', 'tell aborted', 'roll back 0 1']);
-    expect(transaction).toMatchObject({ cause: 7, causeBranch: NO_BRANCH });
+    expect(transaction).toMatchObject({ cause: 7, causeBranch: CauseBranch.NONE });
   });
 
   it('accepts a driver that delivers the next event from within each effect', () => {
@@ -57,8 +48,8 @@ describe('rule 1: commit needs every vote, and its record', () => {
     class SynchronousEffects extends RecordingEffects {
       override prepare(): void {
         super.prepare();
-        vote(transaction, 0, VOTE_COMMIT, this);
-        vote(transaction, 1, VOTE_COMMIT, this);
+        vote(transaction, 0, Voted.COMMIT, this);
+        vote(transaction, 1, Voted.COMMIT, this);
       }
       override record(): void {
         super.record();
@@ -76,7 +67,7 @@ describe('rule 1: commit needs every vote, and its record', () => {
     }
     const transaction = activeWith(2);
     const synchronous = new SynchronousEffects();
-    requestCommit(transaction, LOG_DECIDES, synchronous);
+    requestCommit(transaction, Decider.LOG, synchronous);
     expect(synchronous.take()).toEqual([
       'ACTIVE to PREPARING',
       'prepare',
@@ -95,17 +86,17 @@ describe('rule 1: commit needs every vote, and its record', () => {
 describe('rule 2: the first abort decides', () => {
   it('aborts the signals, answers the caller and rolls back all other branches, the preparing ones included', () => {
     const transaction = preparingWith(4, effects);
-    vote(transaction, 0, VOTE_COMMIT, effects);
-    vote(transaction, 3, VOTE_READ_ONLY, effects);
-    vote(transaction, 1, VOTE_ABORT, effects);
+    vote(transaction, 0, Voted.COMMIT, effects);
+    vote(transaction, 3, Voted.READ_ONLY, effects);
+    vote(transaction, 1, Voted.ABORT, effects);
     expect(effects.take()).toEqual(['PREPARING to ABORTING', 'cancel', 'tell aborted', 'roll back 0 2']);
     expect(transaction).toMatchObject({ cause: 1, causeBranch: 1 });
   });
 
   it('ends the transaction at once when no branch holds anything', () => {
     const transaction = preparingWith(2, effects);
-    vote(transaction, 0, VOTE_READ_ONLY, effects);
-    vote(transaction, 1, VOTE_ABORT, effects);
+    vote(transaction, 0, Voted.READ_ONLY, effects);
+    vote(transaction, 1, Voted.ABORT, effects);
     expect(effects.take()).toEqual([
       'PREPARING to ABORTING',
       'cancel',
@@ -117,9 +108,9 @@ describe('rule 2: the first abort decides', () => {
 
   it('names the branch that refused first, whatever others answer later', () => {
     const transaction = preparingWith(3, effects);
-    vote(transaction, 2, VOTE_ABORT, effects);
-    vote(transaction, 0, VOTE_NONE, effects);
-    vote(transaction, 1, VOTE_ABORT, effects);
+    vote(transaction, 2, Voted.ABORT, effects);
+    vote(transaction, 0, Voted.NONE, effects);
+    vote(transaction, 1, Voted.ABORT, effects);
     expect(transaction).toMatchObject({ cause: 1, causeBranch: 2 });
     effects.take();
   });
@@ -128,45 +119,45 @@ describe('rule 2: the first abort decides', () => {
 describe('rule 3: only a yes in time is a yes', () => {
   it('rolls back a branch that failed, since it may still be prepared', () => {
     const transaction = preparingWith(1, effects);
-    vote(transaction, 0, VOTE_NONE, effects);
+    vote(transaction, 0, Voted.NONE, effects);
     expect(effects.take()).toEqual(['PREPARING to ABORTING', 'cancel', 'tell aborted', 'roll back 0']);
     expect(transaction).toMatchObject({ cause: 2, causeBranch: 0 });
   });
 
   it('rolls back the branch that timed out, and once more after its late yes (fault 18)', () => {
     const transaction = preparingWith(2, effects);
-    vote(transaction, 0, VOTE_COMMIT, effects);
+    vote(transaction, 0, Voted.COMMIT, effects);
     prepareTimedOut(transaction, 1, effects);
     expect(effects.take()).toEqual(['PREPARING to ABORTING', 'cancel', 'tell aborted', 'roll back 0 1']);
     expect(transaction).toMatchObject({ cause: 3, causeBranch: 1 });
-    vote(transaction, 1, VOTE_COMMIT, effects);
+    vote(transaction, 1, Voted.COMMIT, effects);
     expect(effects.take()).toEqual(['roll back 1']);
-    expect(transaction.state).toBe(ABORTING);
+    expect(transaction.state).toBe(State.ABORTING);
   });
 
   it('accepts only the first answer of a branch (fault 19)', () => {
     const transaction = preparingWith(2, effects);
-    vote(transaction, 0, VOTE_COMMIT, effects);
-    vote(transaction, 0, VOTE_ABORT, effects);
-    vote(transaction, 0, VOTE_COMMIT, effects);
+    vote(transaction, 0, Voted.COMMIT, effects);
+    vote(transaction, 0, Voted.ABORT, effects);
+    vote(transaction, 0, Voted.COMMIT, effects);
     expect(effects.take()).toEqual([]);
-    expect(transaction).toMatchObject({ state: PREPARING, yes: 0b01, refused: 0 });
+    expect(transaction).toMatchObject({ state: State.PREPARING, yes: 0b01, refused: 0 });
   });
 
   it('ignores a time-out of a branch that has answered', () => {
     const transaction = preparingWith(2, effects);
-    vote(transaction, 0, VOTE_COMMIT, effects);
+    vote(transaction, 0, Voted.COMMIT, effects);
     prepareTimedOut(transaction, 0, effects);
     expect(effects.take()).toEqual([]);
-    expect(transaction.state).toBe(PREPARING);
+    expect(transaction.state).toBe(State.PREPARING);
   });
 });
 
 describe('a vote that expires', () => {
   it('aborts the transaction as long as another vote is missing, and rolls back its own branch too', () => {
     const transaction = preparingWith(3, effects);
-    vote(transaction, 0, VOTE_COMMIT, effects);
-    vote(transaction, 1, VOTE_READ_ONLY, effects);
+    vote(transaction, 0, Voted.COMMIT, effects);
+    vote(transaction, 1, Voted.READ_ONLY, effects);
     voteExpired(transaction, 0, effects);
     expect(effects.take()).toEqual(['PREPARING to ABORTING', 'cancel', 'tell aborted', 'roll back 0 2']);
     expect(transaction).toMatchObject({ cause: 9, causeBranch: 0 });
@@ -174,7 +165,7 @@ describe('a vote that expires', () => {
 
   it('is no yes when it has expired on its way, and its branch has answered', () => {
     const transaction = preparingWith(2, effects);
-    vote(transaction, 1, VOTE_COMMIT, effects);
+    vote(transaction, 1, Voted.COMMIT, effects);
     voteExpired(transaction, 0, effects);
     expect(effects.take()).toEqual(['PREPARING to ABORTING', 'cancel', 'tell aborted', 'roll back 0 1']);
     acknowledged(transaction, 1, 0, effects);
@@ -184,14 +175,14 @@ describe('a vote that expires', () => {
 
   it('changes nothing once the decision is being recorded, nor for a branch that holds nothing', () => {
     const transaction = preparingWith(2, effects);
-    vote(transaction, 0, VOTE_READ_ONLY, effects);
+    vote(transaction, 0, Voted.READ_ONLY, effects);
     voteExpired(transaction, 0, effects);
     expect(effects.take()).toEqual([]);
-    vote(transaction, 1, VOTE_COMMIT, effects);
+    vote(transaction, 1, Voted.COMMIT, effects);
     effects.take();
     voteExpired(transaction, 1, effects);
     expect(effects.take()).toEqual([]);
-    expect(transaction.state).toBe(READY);
+    expect(transaction.state).toBe(State.READY);
     recorded(transaction, effects);
     effects.take();
     voteExpired(transaction, 1, effects);
@@ -204,12 +195,12 @@ describe('the deadline', () => {
     const transaction = activeWith(2);
     deadlinePassed(transaction, effects);
     expect(effects.take()).toEqual(['ACTIVE to ABORTING', 'cancel', 'tell aborted', 'roll back 0 1']);
-    expect(transaction).toMatchObject({ cause: 3, causeBranch: NO_BRANCH });
+    expect(transaction).toMatchObject({ cause: 3, causeBranch: CauseBranch.NONE });
   });
 
   it('names the first branch that has not answered', () => {
     const transaction = preparingWith(3, effects);
-    vote(transaction, 0, VOTE_COMMIT, effects);
+    vote(transaction, 0, Voted.COMMIT, effects);
     deadlinePassed(transaction, effects);
     effects.take();
     expect(transaction).toMatchObject({ cause: 3, causeBranch: 1 });
@@ -217,11 +208,11 @@ describe('the deadline', () => {
 
   it('decides nothing after the voting, and the caller is told pending (fault 33)', () => {
     const transaction = preparingWith(1, effects);
-    vote(transaction, 0, VOTE_COMMIT, effects);
+    vote(transaction, 0, Voted.COMMIT, effects);
     effects.take();
     deadlinePassed(transaction, effects);
     expect(effects.take()).toEqual(['tell pending']);
-    expect(transaction.state).toBe(READY);
+    expect(transaction.state).toBe(State.READY);
     deadlinePassed(transaction, effects);
     expect(effects.take()).toEqual([]);
   });
@@ -231,7 +222,7 @@ describe('the set of voters', () => {
   it('is closed by the step that starts the voting (fault 4)', () => {
     const transaction = activeWith(0);
     expect([enlist(transaction), enlist(transaction)]).toEqual([0, 1]);
-    requestCommit(transaction, LOG_DECIDES, effects);
+    requestCommit(transaction, Decider.LOG, effects);
     expect(effects.take()).toEqual(['ACTIVE to PREPARING', 'prepare']);
     expect(enlist(transaction)).toBe(-1);
     expect(transaction).toMatchObject({ size: 2, awaiting: 0b11 });
@@ -253,41 +244,41 @@ describe('the set of voters', () => {
 
 describe('the caller', () => {
   it.each([
-    ['rolls back', CAUSE_ROLLED_BACK],
-    ['cancels', CAUSE_CANCELLED],
+    ['rolls back', Cause.ROLLED_BACK],
+    ['cancels', Cause.CANCELLED],
   ])('%s a transaction whose voting has not ended', (_, cause) => {
     for (const transaction of [activeWith(2), preparingWith(2, effects)]) {
       expect(requestRollback(transaction, cause, effects)).toBe(true);
       expect(effects.take().slice(1)).toEqual(['cancel', 'tell aborted', 'roll back 0 1']);
-      expect(transaction).toMatchObject({ cause, causeBranch: NO_BRANCH });
-      expect(requestRollback(transaction, CAUSE_CANCELLED, effects)).toBe(false);
+      expect(transaction).toMatchObject({ cause, causeBranch: CauseBranch.NONE });
+      expect(requestRollback(transaction, Cause.CANCELLED, effects)).toBe(false);
       expect(transaction.cause).toBe(cause);
     }
   });
 
   it('comes too late with a rollback once every vote is yes (fault 34)', () => {
     const transaction = preparingWith(1, effects);
-    vote(transaction, 0, VOTE_COMMIT, effects);
+    vote(transaction, 0, Voted.COMMIT, effects);
     effects.take();
-    expect(requestRollback(transaction, CAUSE_ROLLED_BACK, effects)).toBe(false);
+    expect(requestRollback(transaction, Cause.ROLLED_BACK, effects)).toBe(false);
     recorded(transaction, effects);
-    expect(requestRollback(transaction, CAUSE_ROLLED_BACK, effects)).toBe(false);
+    expect(requestRollback(transaction, Cause.ROLLED_BACK, effects)).toBe(false);
     expect(effects.take()).toEqual(['READY to COMMITTING', 'commit 0']);
   });
 
   it('comes too late with a commit after its rollback', () => {
     const transaction = activeWith(1);
-    requestRollback(transaction, CAUSE_ROLLED_BACK, effects);
+    requestRollback(transaction, Cause.ROLLED_BACK, effects);
     effects.take();
-    requestCommit(transaction, LOG_DECIDES, effects);
+    requestCommit(transaction, Decider.LOG, effects);
     expect(effects.take()).toEqual([]);
   });
 
   it('rules commit out: then a commit rolls back, and no branch is asked to prepare', () => {
     const transaction = activeWith(2);
     markRollbackOnly(transaction);
-    expect(transaction.state).toBe(ACTIVE);
-    requestCommit(transaction, LOG_DECIDES, effects);
+    expect(transaction.state).toBe(State.ACTIVE);
+    requestCommit(transaction, Decider.LOG, effects);
     expect(effects.take()).toEqual(['ACTIVE to ABORTING', 'cancel', 'tell aborted', 'roll back 0 1']);
     expect(transaction.cause).toBe(6);
   });

@@ -1,4 +1,4 @@
-import { NO_BRANCHES, lowest, only } from './branch-set.js';
+import { Branches, lowest, only } from './branch-set.js';
 import { close } from './completion.js';
 import {
   allVotedForCommit,
@@ -10,21 +10,13 @@ import {
 } from './decision.js';
 import type { ProtocolEffects } from './effects.js';
 import type { HeuristicKind } from './heuristics.js';
-import { ACTIVE, PREPARING, READY } from './states.js';
+import { State } from './states.js';
 import {
   type AbortCauseNumber,
-  CAUSE_EXPIRED,
-  CAUSE_FAILED,
-  CAUSE_REFUSED,
-  CAUSE_ROLLBACK_ONLY,
-  CAUSE_TIMED_OUT,
-  NO_BRANCH,
+  Cause,
+  CauseBranch,
   type ProtocolTransaction,
-  VOTE_ABORT,
-  VOTE_COMMIT,
-  VOTE_NONE,
-  VOTE_READ_ONLY,
-  type VoteNumber,
+  Voted,
   allBranches,
   hasLastResource,
   isDecidedByBranch,
@@ -37,7 +29,7 @@ import {
  * the voting also closes the set of voters, so no branch is missed.
  */
 export function enlist(transaction: ProtocolTransaction): number {
-  return transaction.state === ACTIVE ? transaction.size++ : -1;
+  return transaction.state === State.ACTIVE ? transaction.size++ : -1;
 }
 
 /** Another branch of the transaction is a last resource already. */
@@ -50,7 +42,7 @@ export const ANOTHER_DECIDES = -2;
  * @returns as {@link enlist} does, or {@link ANOTHER_DECIDES}: two branches cannot both decide.
  */
 export function enlistLastResource(transaction: ProtocolTransaction): number {
-  if (transaction.state !== ACTIVE) return -1;
+  if (transaction.state !== State.ACTIVE) return -1;
   if (isDecidedByBranch(transaction)) return ANOTHER_DECIDES;
   transaction.decider = transaction.size;
   // Until the branch has answered, no coordinator may presume abort.
@@ -60,13 +52,13 @@ export function enlistLastResource(transaction: ProtocolTransaction): number {
 
 /** Event: the caller rules commit out. This has no effect once the voting has started. */
 export function markRollbackOnly(transaction: ProtocolTransaction): void {
-  if (transaction.state === ACTIVE) transaction.rollbackOnly = true;
+  if (transaction.state === State.ACTIVE) transaction.rollbackOnly = true;
 }
 
 /**
  * Event: the caller asks for commit. A repeat does nothing.
  *
- * @param decider the branch that makes the decision, or `LOG_DECIDES`. A branch decides if it is the only
+ * @param decider the branch that makes the decision, or `Decider.LOG`. A branch decides if it is the only
  * one. A last resource decides in any case.
  */
 export function requestCommit<T extends ProtocolTransaction>(
@@ -74,15 +66,15 @@ export function requestCommit<T extends ProtocolTransaction>(
   decider: number,
   effects: ProtocolEffects<T>,
 ): void {
-  if (transaction.state !== ACTIVE) return;
+  if (transaction.state !== State.ACTIVE) return;
   if (transaction.rollbackOnly) {
-    decideAbort(transaction, CAUSE_ROLLBACK_ONLY, NO_BRANCH, effects);
+    decideAbort(transaction, Cause.ROLLBACK_ONLY, CauseBranch.NONE, effects);
     return;
   }
   if (transaction.size === 1 && !isDecidedByBranch(transaction)) transaction.decider = decider;
   transaction.awaiting = allBranches(transaction);
   if (hasLastResource(transaction)) transaction.awaiting &= ~only(transaction.decider);
-  enter(transaction, PREPARING, effects);
+  enter(transaction, State.PREPARING, effects);
   if (transaction.size === 0) {
     allVotedForCommit(transaction, effects);
   } else if (transaction.size === 1 && isDecidedByBranch(transaction)) {
@@ -94,8 +86,8 @@ export function requestCommit<T extends ProtocolTransaction>(
 
 /** The participant takes the place of the log: the decision may exist before its answer arrives. */
 function letBranchDecide<T extends ProtocolTransaction>(transaction: T, effects: ProtocolEffects<T>): void {
-  if (transaction.recordsAll) transaction.awaiting = NO_BRANCHES;
-  enter(transaction, READY, effects);
+  if (transaction.recordsAll) transaction.awaiting = Branches.NONE;
+  enter(transaction, State.READY, effects);
   if (transaction.recordsAll) effects.record(transaction);
   else effects.commitOnePhase(transaction);
 }
@@ -110,8 +102,8 @@ export function requestRollback<T extends ProtocolTransaction>(
   cause: AbortCauseNumber,
   effects: ProtocolEffects<T>,
 ): boolean {
-  if (transaction.state !== ACTIVE && transaction.state !== PREPARING) return false;
-  decideAbort(transaction, cause, NO_BRANCH, effects);
+  if (transaction.state !== State.ACTIVE && transaction.state !== State.PREPARING) return false;
+  decideAbort(transaction, cause, CauseBranch.NONE, effects);
   return true;
 }
 
@@ -119,32 +111,32 @@ export function requestRollback<T extends ProtocolTransaction>(
 export function vote<T extends ProtocolTransaction>(
   transaction: T,
   branch: number,
-  answer: VoteNumber,
+  answer: Voted,
   effects: ProtocolEffects<T>,
 ): void {
   const bit = only(branch);
   // The answer of a branch that decides is not a vote.
   if ((transaction.awaiting & bit) === 0 || branch === transaction.decider) return;
   transaction.awaiting &= ~bit;
-  if (answer === VOTE_COMMIT) transaction.yes |= bit;
-  else if (answer === VOTE_READ_ONLY) transaction.readOnly |= bit;
-  else if (answer === VOTE_ABORT) transaction.refused |= bit;
+  if (answer === Voted.COMMIT) transaction.yes |= bit;
+  else if (answer === Voted.READ_ONLY) transaction.readOnly |= bit;
+  else if (answer === Voted.ABORT) transaction.refused |= bit;
 
-  const isYes = answer === VOTE_COMMIT || answer === VOTE_READ_ONLY;
-  if (!isYes || transaction.state !== PREPARING) noYesInTime(transaction, branch, answer, effects);
-  else if (transaction.awaiting === NO_BRANCHES) allVotedForCommit(transaction, effects);
+  const isYes = answer === Voted.COMMIT || answer === Voted.READ_ONLY;
+  if (!isYes || transaction.state !== State.PREPARING) noYesInTime(transaction, branch, answer, effects);
+  else if (transaction.awaiting === Branches.NONE) allVotedForCommit(transaction, effects);
 }
 
 /** A vote that is no yes, or that comes too late. */
 function noYesInTime<T extends ProtocolTransaction>(
   transaction: T,
   branch: number,
-  answer: VoteNumber,
+  answer: Voted,
   effects: ProtocolEffects<T>,
 ): void {
-  if (transaction.state !== PREPARING) lateVote(transaction, only(branch), answer, effects);
-  else if (answer === VOTE_ABORT) decideAbort(transaction, CAUSE_REFUSED, branch, effects);
-  else if (answer === VOTE_NONE) decideAbort(transaction, CAUSE_FAILED, branch, effects);
+  if (transaction.state !== State.PREPARING) lateVote(transaction, only(branch), answer, effects);
+  else if (answer === Voted.ABORT) decideAbort(transaction, Cause.REFUSED, branch, effects);
+  else if (answer === Voted.NONE) decideAbort(transaction, Cause.FAILED, branch, effects);
 }
 
 /**
@@ -155,10 +147,10 @@ function noYesInTime<T extends ProtocolTransaction>(
 function lateVote<T extends ProtocolTransaction>(
   transaction: T,
   bit: number,
-  answer: VoteNumber,
+  answer: Voted,
   effects: ProtocolEffects<T>,
 ): void {
-  if (answer === VOTE_ABORT || answer === VOTE_READ_ONLY) {
+  if (answer === Voted.ABORT || answer === Voted.READ_ONLY) {
     close(transaction, bit, effects);
     return;
   }
@@ -180,14 +172,14 @@ export function onePhaseAnswered<T extends ProtocolTransaction>(
   effects: ProtocolEffects<T>,
 ): void {
   const { decider } = transaction;
-  if (transaction.state !== READY || !isDecidedByBranch(transaction)) return;
+  if (transaction.state !== State.READY || !isDecidedByBranch(transaction)) return;
   // It cannot have decided before it was asked.
-  if (transaction.awaiting === NO_BRANCHES) return;
-  transaction.awaiting = NO_BRANCHES;
-  transaction.stalled = NO_BRANCHES;
+  if (transaction.awaiting === Branches.NONE) return;
+  transaction.awaiting = Branches.NONE;
+  transaction.stalled = Branches.NONE;
   if (end === 'rollback') {
     transaction.refused = only(decider);
-    decideAbort(transaction, CAUSE_REFUSED, decider, effects);
+    decideAbort(transaction, Cause.REFUSED, decider, effects);
     return;
   }
   if (end === 'mixed') transaction.mixed = only(decider);
@@ -208,8 +200,8 @@ export function deadlinePassed<T extends ProtocolTransaction>(
   transaction: T,
   effects: ProtocolEffects<T>,
 ): void {
-  if (transaction.state === ACTIVE || transaction.state === PREPARING) {
-    decideAbort(transaction, CAUSE_TIMED_OUT, lowest(transaction.awaiting), effects);
+  if (transaction.state === State.ACTIVE || transaction.state === State.PREPARING) {
+    decideAbort(transaction, Cause.TIMED_OUT, lowest(transaction.awaiting), effects);
   } else {
     patienceEnded(transaction, effects);
   }
@@ -221,8 +213,8 @@ export function prepareTimedOut<T extends ProtocolTransaction>(
   branch: number,
   effects: ProtocolEffects<T>,
 ): void {
-  if (transaction.state !== PREPARING || (transaction.awaiting & only(branch)) === 0) return;
-  decideAbort(transaction, CAUSE_TIMED_OUT, branch, effects);
+  if (transaction.state !== State.PREPARING || (transaction.awaiting & only(branch)) === 0) return;
+  decideAbort(transaction, Cause.TIMED_OUT, branch, effects);
 }
 
 /**
@@ -235,9 +227,9 @@ export function voteExpired<T extends ProtocolTransaction>(
   effects: ProtocolEffects<T>,
 ): void {
   const bit = only(branch);
-  if (transaction.state !== PREPARING || ((transaction.yes | transaction.awaiting) & bit) === 0) return;
+  if (transaction.state !== State.PREPARING || ((transaction.yes | transaction.awaiting) & bit) === 0) return;
   transaction.awaiting &= ~bit;
   // Its participant holds something, which is rolled back.
   transaction.yes |= bit;
-  decideAbort(transaction, CAUSE_EXPIRED, branch, effects);
+  decideAbort(transaction, Cause.EXPIRED, branch, effects);
 }

@@ -1,5 +1,5 @@
 import { type InContext, presentContext } from '../../gate/present-context.js';
-import { PREPARING } from '../../protocol/index.js';
+import { State } from '../../protocol/index.js';
 import type { Places } from '../../participant/registered-participant.js';
 import type { BranchRecord } from '../records.js';
 import type { Clock } from '../clock.js';
@@ -103,7 +103,7 @@ export class PreparePlaces implements Places {
   }
 
   private begin(branch: BranchRecord, { since, inContext }: Waiting): void {
-    if (branch.transaction.state !== PREPARING) return;
+    if (branch.transaction.state !== State.PREPARING) return;
     this.notice(branch, since);
     inContext(() => this.ask(branch));
   }

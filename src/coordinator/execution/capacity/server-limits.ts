@@ -1,5 +1,5 @@
 import { type InContext, presentContext } from '../../gate/present-context.js';
-import { type BranchSet, NO_BRANCHES, firstBranches } from '../../protocol/index.js';
+import { type BranchSet, Branches, firstBranches } from '../../protocol/index.js';
 import type { ParticipantCapacity } from '../../participant/participant.js';
 import type { RegisteredParticipant } from '../../participant/registered-participant.js';
 import { ServerBusyError } from '../../server-busy.error.js';
@@ -156,7 +156,7 @@ export class ServerLimits {
   /** @returns the branches of a transaction that take no room yet. */
   private postponed(transaction: TransactionRecord): BranchSet {
     const first = this.parts.askedFirst(transaction);
-    if (first === NO_BRANCHES) return NO_BRANCHES;
+    if (first === Branches.NONE) return Branches.NONE;
     const extras = transaction.needExtras();
     extras.askedFirst = first;
     extras.isFirstOnly = true;

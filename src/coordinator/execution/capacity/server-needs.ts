@@ -1,4 +1,4 @@
-import { ACTIVE, type BranchSet, NO_BRANCHES, PREPARING, READY, includes } from '../../protocol/index.js';
+import { type BranchSet, Branches, State, includes } from '../../protocol/index.js';
 import type { BranchRecord, TransactionRecord } from '../records.js';
 import type { Needs, ServerLimit, Share } from './server-limit.js';
 
@@ -30,7 +30,7 @@ export function needsOf(transaction: TransactionRecord, without: BranchSet): Map
 
 /** @returns the number of slots that a transaction lacks, by server. */
 export function lackOf(transaction: TransactionRecord): Map<ServerLimit, number> {
-  const needs = needsOf(transaction, NO_BRANCHES);
+  const needs = needsOf(transaction, Branches.NONE);
   for (const [limit, { slots }] of transaction.extras?.shares ?? []) {
     const lacking = (needs.get(limit) ?? 0) - slots;
     if (lacking > 0) needs.set(limit, lacking);
@@ -67,10 +67,10 @@ export function slotsAt(transaction: TransactionRecord, limit: ServerLimit, { sl
 /** @returns how many of its branches there are not idle. */
 export function loadAt(transaction: TransactionRecord, limit: ServerLimit, { slots }: Share): number {
   const { state, awaiting, open } = transaction;
-  if (state === ACTIVE || slots === 0) return 0;
-  if (state === READY) return slots;
+  if (state === State.ACTIVE || slots === 0) return 0;
+  if (state === State.READY) return slots;
   // In turn, one branch votes after the other: they are idle only when all have voted.
-  if (state === PREPARING) {
+  if (state === State.PREPARING) {
     return countAt(transaction, limit, ({ index }) => includes(awaiting, index)) > 0 ? slots : 0;
   }
   const isCompleting = (branch: BranchRecord): boolean => includes(open, branch.index) && !rests(branch);

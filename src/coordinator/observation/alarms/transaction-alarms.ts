@@ -1,7 +1,7 @@
 import { epochMsOf } from '../../execution/clock.js';
 import type { BranchRecord, TransactionRecord } from '../../execution/records.js';
 import type { TransactionRegistry } from '../../execution/registry.js';
-import { READY, heuristicBranches, includes } from '../../protocol/index.js';
+import { State, heuristicBranches, includes } from '../../protocol/index.js';
 import {
   DOUBT_WORTH_A_LOOK_MS,
   expiringBranches,
@@ -86,7 +86,7 @@ function reasonsOf(transaction: TransactionRecord, now: number): Reason[] {
       reasons.push({ ...reason, branch, since, expiresAt, nextAttemptAt: nextOf(branch) });
     }
   }
-  if (transaction.state === READY && now - inDoubtSince(transaction) >= DOUBT_WORTH_A_LOOK_MS)
+  if (transaction.state === State.READY && now - inDoubtSince(transaction) >= DOUBT_WORTH_A_LOOK_MS)
     reasons.push(doubtReason(transaction));
   return reasons;
 }

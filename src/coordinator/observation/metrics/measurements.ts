@@ -1,14 +1,8 @@
-import { NOT_YET } from '../../execution/clock.js';
+import { Moment } from '../../execution/clock.js';
 import type { TransactionRecord } from '../../execution/records.js';
 import { DURATION_BOUNDS_US, Histogram } from '../../histogram.js';
 import type { Outcome } from '../../outcome.js';
-import {
-  ABORT_CAUSES,
-  CAUSE_PRESUMED,
-  COMMITTED,
-  TOLD_COMMITTED,
-  isDecidedByBranch,
-} from '../../protocol/index.js';
+import { ABORT_CAUSES, Cause, State, Told, isDecidedByBranch } from '../../protocol/index.js';
 import { type ParticipantMeasurements, measurementsOf } from './participant-measurements.js';
 
 /**
@@ -48,10 +42,10 @@ export class Measurements {
   }
 
   ended(transaction: TransactionRecord): void {
-    if (transaction.told === TOLD_COMMITTED) this.committed++;
+    if (transaction.told === Told.COMMITTED) this.committed++;
     // The start of a transaction of an earlier run is not known.
     if (isRestored(transaction)) return;
-    const durations = transaction.state === COMMITTED ? this.commitUs : this.abortUs;
+    const durations = transaction.state === State.COMMITTED ? this.commitUs : this.abortUs;
     durations.observe(transaction.endedUs);
     this.measureBranches(transaction);
   }
@@ -59,7 +53,7 @@ export class Measurements {
   groupEnded({ state, extras }: TransactionRecord): void {
     const { runs, size } = extras!.group!.note ?? { runs: 0, size: 0 };
     this.groupReruns += Math.max(0, runs - 1);
-    if (state !== COMMITTED) return;
+    if (state !== State.COMMITTED) return;
     this.groups++;
     this.groupedTransactions += size;
   }
@@ -77,8 +71,8 @@ export class Measurements {
       const askedAt = turns?.askedAt(branch);
       const askedUs = askedAt === undefined ? preparingUs : transaction.elapsedUs(askedAt);
       measured.observe(
-        votedUs === NOT_YET ? Number.NaN : votedUs - askedUs,
-        completedUs === NOT_YET ? Number.NaN : completedUs - completingUs,
+        votedUs === Moment.NOT_YET ? Number.NaN : votedUs - askedUs,
+        completedUs === Moment.NOT_YET ? Number.NaN : completedUs - completingUs,
       );
     }
   }
@@ -86,5 +80,5 @@ export class Measurements {
 
 /** Whether it was restored from the log or made of orphans: no voting in this run has led to its decision. */
 function isRestored({ state, cause, preparingUs }: TransactionRecord): boolean {
-  return state === COMMITTED ? preparingUs === NOT_YET : cause === CAUSE_PRESUMED;
+  return state === State.COMMITTED ? preparingUs === Moment.NOT_YET : cause === Cause.PRESUMED;
 }

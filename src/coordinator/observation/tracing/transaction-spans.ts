@@ -15,7 +15,7 @@ import type { ParticipantMethod, TransactionTrace } from '../../execution/trace.
 import type { Outcome } from '../../outcome.js';
 import type { Branch } from '../../participant/participant.js';
 import type { RegisteredParticipant } from '../../participant/registered-participant.js';
-import { ABORTING, COMMITTING, NO_BRANCHES, READY, heuristicOutcome, isAbort } from '../../protocol/index.js';
+import { Branches, State, heuristicOutcome, isAbort } from '../../protocol/index.js';
 import { ATTRIBUTES } from './attributes.js';
 import { CallSpan } from './call-span.js';
 import type { SpanNames } from './span-names.js';
@@ -104,8 +104,8 @@ export class TransactionSpans implements TransactionTrace {
   entered(): void {
     const { state, yes } = this.transaction;
     // Without a vote for commit there is no record: all branches only read, or a single branch decides.
-    if (state === READY && yes !== NO_BRANCHES) this.recording();
-    else if (state === COMMITTING || state === ABORTING) this.decided();
+    if (state === State.READY && yes !== Branches.NONE) this.recording();
+    else if (state === State.COMMITTING || state === State.ABORTING) this.decided();
   }
 
   grouped({ id, size, runs }: GroupNote, group: TransactionTrace | undefined): void {
