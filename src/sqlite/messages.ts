@@ -1,10 +1,10 @@
 /** The changes of one transaction: one entry in each list for each change, in order. */
 export interface Batch {
-  readonly kinds: Uint8Array;
+  readonly kinds: ArrayLike<number>;
   /** The key of a record, or the prefix of all keys to remove. */
   readonly keys: readonly string[];
   /** The number of bytes of each body. */
-  readonly lengths: Uint32Array;
+  readonly lengths: ArrayLike<number>;
   /** The bodies, one after the other. */
   readonly bodies: Uint8Array<ArrayBuffer>;
 }

@@ -253,8 +253,7 @@ export class SqliteDecisionLog implements DecisionLog {
     const { notes } = this;
     this.notes = [];
     const writes = notes.length === 0 ? group : [...notes, ...group].toSorted((a, b) => a.place - b.place);
-    const batch = batchOf(writes);
-    const transfer = [batch.kinds.buffer, batch.lengths.buffer, batch.bodies.buffer] as ArrayBuffer[];
+    const { batch, transfer } = batchOf(writes);
     try {
       const written = (await this.ask(worker.request({ type: 'write', batch }, transfer))) as Written;
       const { refused, flushMs } = written;
