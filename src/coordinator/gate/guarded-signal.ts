@@ -5,6 +5,34 @@ const { prototype } = EventTarget;
 type Listener = ((event: Event) => unknown) | { handleEvent(event: Event): unknown };
 type Guard = (event: Event) => void;
 
+/** The listeners of one signal, each with the one that takes its place. */
+const GUARDS = Symbol('guards');
+
+interface GuardedSignal extends AbortSignal {
+  [GUARDS]: Guards;
+}
+
+class Guards {
+  /** Made when there is a listener, as few participants listen. */
+  private known: WeakMap<object, Guard> | undefined;
+
+  constructor(
+    private readonly signal: AbortSignal,
+    private readonly report: (error: unknown) => void,
+  ) {}
+
+  of(listener: unknown): Guard {
+    // A value that is not a listener is refused in the usual way.
+    if (!isListener(listener)) return listener as Guard;
+    const guarded = (this.known ??= new WeakMap());
+    const before = guarded.get(listener);
+    if (before !== undefined) return before;
+    const guard = (event: Event): void => void hear(this.signal, listener, event, this.report);
+    guarded.set(listener, guard);
+    return guard;
+  }
+}
+
 /**
  * Makes the signals that participants receive. Node ends the process when a listener of a signal throws or
  * rejects. Here the error is reported and goes no further: the other listeners and the transaction are still
@@ -14,27 +42,25 @@ type Guard = (event: Event) => void;
  */
 export function guardedController(report: (error: unknown) => void): AbortController {
   const controller = new AbortController();
-  const { signal } = controller;
-  const guarded = new WeakMap<object, Guard>();
-  const guardedOf = (listener: unknown): Guard => {
-    // A value that is not a listener is refused in the usual way.
-    if (!isListener(listener)) return listener as Guard;
-    const before = guarded.get(listener);
-    if (before !== undefined) return before;
-    const guard = (event: Event): void => void hear(signal, listener, event, report);
-    guarded.set(listener, guard);
-    return guard;
-  };
-  const methods = {
-    addEventListener: (type: string, listener: unknown, options?: boolean | object) =>
-      prototype.addEventListener.call(signal, type, guardedOf(listener), options),
-    removeEventListener: (type: string, listener: unknown, options?: boolean | object) =>
-      prototype.removeEventListener.call(signal, type, guardedOf(listener), options),
-  };
-  for (const [name, value] of Object.entries(methods)) {
-    Object.defineProperty(signal, name, { value, writable: true, configurable: true });
-  }
+  const signal = controller.signal as GuardedSignal;
+  // All signals share these functions, and get them as plain fields: V8 then keeps the signal in its fast form.
+  signal[GUARDS] = new Guards(signal, report);
+  signal.addEventListener = addGuarded;
+  signal.removeEventListener = removeGuarded;
   return controller;
+}
+
+function addGuarded(this: GuardedSignal, type: string, listener: unknown, options?: boolean | object): void {
+  prototype.addEventListener.call(this, type, this[GUARDS].of(listener), options);
+}
+
+function removeGuarded(
+  this: GuardedSignal,
+  type: string,
+  listener: unknown,
+  options?: boolean | object,
+): void {
+  prototype.removeEventListener.call(this, type, this[GUARDS].of(listener), options);
 }
 
 function isListener(value: unknown): value is Listener {
