@@ -7,8 +7,11 @@ const STATEMENTS: readonly (readonly [SqlStep, RegExp])[] = [
   ['checks', /^\s*SELECT json_build_object/],
   ['BEGIN', /^BEGIN /],
   ['work', /^UPDATE accounts/],
-  ['work of a group', /^BEGIN;.*\bpg_(?:try_)?advisory_lock\b/s],
-  ['PREPARE TRANSACTION of a group', /pg_advisory_unlock_all\b.*\bPREPARE TRANSACTION '/s],
+  ['work of a group', /^BEGIN;.*EXECUTE "dtc open /s],
+  [
+    'PREPARE TRANSACTION of a group',
+    /(?:pg_advisory_unlock_all\b|EXECUTE "dtc neutral ).*\bPREPARE TRANSACTION '/s,
+  ],
   ['PREPARE TRANSACTION', /\bPREPARE TRANSACTION '/],
   ['COMMIT PREPARED', /^COMMIT PREPARED/],
   ['ROLLBACK PREPARED', /^ROLLBACK PREPARED/],
