@@ -41,6 +41,9 @@ export interface GroupLimits {
  */
 export const MEMBER_MARK = `dtc_${OWN_MARK}_member`;
 
+/** The statements for the guard row: with a row in return, and without. */
+const BOTH: readonly boolean[] = [true, false];
+
 const MARK_STATEMENT = `dtc mark ${OWN_MARK}`;
 
 /** The known state of a connection's session. It is kept on the connection, for all its users. */
@@ -157,9 +160,7 @@ export class BranchSessions {
     session.by = undefined;
     session.readOnly = readOnly;
     // Both, whichever the branch needs: if one is gone, the other is too, and that shows.
-    const missing = [true, false].filter(
-      (isTold) => !session.statements.has(this.guard.statementName(isTold)),
-    );
+    const missing = BOTH.filter((isTold) => !session.statements.has(this.guard.statementName(isTold)));
     if (isReady && missing.length === 0) return undefined;
     const modes = isReady ? [] : [...this.reset(session), ...this.mode(session)];
     return this.makeReady(client, modes, missing);

@@ -27,12 +27,13 @@ export interface BranchLimits {
  */
 export class GuardTable {
   private found: string;
-  private named: string;
+  /** The names of the statement that returns a row, and of the one that does not. */
+  private names: { readonly told: string; readonly quiet: string };
 
   /** @param name checked to be a plain identifier, with or without its schema. */
   constructor(readonly name: string) {
     this.found = name;
-    this.named = statementNameOf(name);
+    this.names = statementNamesOf(name);
   }
 
   /**
@@ -43,7 +44,7 @@ export class GuardTable {
    */
   resolveTo(table: string): void {
     this.found = table;
-    this.named = statementNameOf(table);
+    this.names = statementNamesOf(table);
   }
 
   /** Its name in SQL. */
@@ -57,7 +58,7 @@ export class GuardTable {
    * @param isTold whether it returns a row, which shows before the end of the query that the row is written.
    */
   statementName(isTold: boolean): string {
-    return isTold ? `${this.named} told` : this.named;
+    return isTold ? this.names.told : this.names.quiet;
   }
 
   /**
@@ -168,6 +169,7 @@ export class GuardTable {
   }
 }
 
-function statementNameOf(table: string): string {
-  return `dtc branch ${OWN_MARK} ${createHash('sha256').update(table).digest('hex').slice(0, 16)}`;
+function statementNamesOf(table: string): { readonly told: string; readonly quiet: string } {
+  const quiet = `dtc branch ${OWN_MARK} ${createHash('sha256').update(table).digest('hex').slice(0, 16)}`;
+  return { told: `${quiet} told`, quiet };
 }
