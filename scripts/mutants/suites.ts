@@ -20,6 +20,7 @@ const TRANSPORTS: Suite = ['src/microservices', 'test/transports'];
 const CALLERS: Suite = ['src/client', 'test/client', 'test/server'];
 const REST_AT: Suite = ['test/rest-at'];
 const POSTGRES: Suite = [
+  'test/postgres/gid.spec.ts',
   'test/postgres/isolation.spec.ts',
   'test/postgres/failed-statements.spec.ts',
   'test/postgres/branch-session.spec.ts',

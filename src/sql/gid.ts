@@ -29,10 +29,10 @@ export function makeGid(
   participant: string,
   { database, maxBytes, invalid }: GidLimit,
 ): string {
-  const gid = `${transactionId}/${participant}/${branchId}`;
-  if (!WHOLE.test(gid) || typeof transactionId !== 'string' || typeof branchId !== 'string') {
-    throw invalid(problemOf({ transactionId, participant, branchId }));
-  }
+  const areTexts =
+    typeof transactionId === 'string' && typeof participant === 'string' && typeof branchId === 'string';
+  const gid = areTexts ? `${transactionId}/${participant}/${branchId}` : '';
+  if (!WHOLE.test(gid)) throw invalid(problemOf({ transactionId, participant, branchId }));
   if (gid.length > maxBytes) {
     throw invalid(
       `${gid.length} bytes are too many for a global id, which ${database} limits to ${maxBytes}`,
@@ -44,6 +44,8 @@ export function makeGid(
 function problemOf(parts: Readonly<Record<string, unknown>>): string {
   const bad = Object.entries(parts).find(([, part]) => typeof part !== 'string' || !PART.test(part));
   const [name, part] = bad!;
+  if (typeof part !== 'string')
+    return `${name} is ${part === null ? 'null' : typeof part} instead of a string`;
   return `${name} ${JSON.stringify(part)} has characters other than A-Z a-z 0-9 . _ : -, or none`;
 }
 

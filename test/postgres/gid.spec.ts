@@ -20,10 +20,22 @@ describe('the global id of a branch', () => {
     },
   );
 
-  it('refuses ids that are not even text', () => {
-    const branch = { transactionId: TRANSACTION } as { transactionId: string; branchId: string };
-    expect(() => gidOf(branch, 'inventory')).toThrow('branchId');
-  });
+  it.each([undefined, null, 7, 7n, Symbol('id'), ['b'], {}])(
+    'refuses an id or a participant that is no text: %s',
+    (given) => {
+      const id = given as string;
+      const good = { transactionId: TRANSACTION, branchId: 'b' };
+      const refused = { code: 'DTC_POSTGRES_INVALID_GID' };
+      for (const [branch, participant, name] of [
+        [{ ...good, transactionId: id }, 'inventory', 'transactionId'],
+        [good, id, 'participant'],
+        [{ ...good, branchId: id }, 'inventory', 'branchId'],
+      ] as const) {
+        const message = expect.stringContaining(`${name} is `) as string;
+        expect(() => gidOf(branch, participant)).toThrow(expect.objectContaining({ ...refused, message }));
+      }
+    },
+  );
 
   it('takes 199 bytes, and refuses 200', () => {
     const rest = `${TRANSACTION}/inventory/`.length;
