@@ -372,3 +372,24 @@ it('a group waits in turn for the work of one of another coordinator, up to a li
   await expect(balanceOf(database, 'ann')).resolves.toBe(102);
   await expect(balanceOf(database, 'bob')).resolves.toBe(102);
 });
+
+it.each([false, true])(
+  'a group whose statement no longer fits leaves a connection that the next branch can use, pipelined: %s',
+  async (pipelining) => {
+    const manager = await manage({ pipelining });
+    const changes = does("UPDATE accounts SET balance = balance + $1::int WHERE name = 'ann' RETURNING *", 1);
+    const first = new TestGroup(manager);
+    await expect(first.run(changes, changes)).resolves.toEqual(['commit', 'commit']);
+    await first.rollback();
+    await database.query('ALTER TABLE accounts ADD COLUMN note text');
+    const second = new TestGroup(manager);
+    await expect(second.run(changes, changes)).rejects.toMatchObject({ code: '0A000' });
+    await second.rollback();
+    const branch = someBranch();
+    const batch = { statements: [{ text: 'SELECT 1' }], vote: (): Vote => 'commit' };
+    await expect(manager.prepareBatch(branch, batch)).resolves.toBe('commit');
+    await manager.commit(again(branch));
+    const third = new TestGroup(manager);
+    await expect(third.run(changes, changes)).resolves.toEqual(['commit', 'commit']);
+  },
+);

@@ -271,3 +271,16 @@ describe.each([true, false])('a batch, with pipelining %s', (pipelining) => {
     }
   });
 });
+
+it('a batch whose session could not be made ready has no vote, though its statements were sent behind that', async () => {
+  const manager = await manage({ pipelining: true });
+  const modes = vi.spyOn(BranchSessions.prototype as unknown as { mode: () => string[] }, 'mode');
+  modes.mockReturnValueOnce(['SELECT 1 / 0']);
+  const branch = someBranch();
+  await expect(batch(manager, branch, { text: TAKE, values: [10] })).rejects.toMatchObject({ code: '22012' });
+  await manager.rollback(again(branch));
+  await expect(balanceOf(database, 'ann')).resolves.toBe(100);
+  const next = someBranch();
+  await expect(batch(manager, next, { text: TAKE, values: [10] })).resolves.toBe('commit');
+  await manager.commit(again(next));
+});

@@ -80,8 +80,8 @@ const TRANSACTION_TIMEOUT_SINCE = 170_000;
 const GRACE_MS = 500;
 
 /**
- * SQLSTATE `duplicate_prepared_statement`: the statement exists, although this was unknown. The next branch
- * finds it.
+ * SQLSTATE `duplicate_prepared_statement`: the session has the statement, although this was unknown. Its name
+ * is that of no other text.
  */
 export const DUPLICATE_STATEMENT = '42P05';
 
@@ -147,8 +147,9 @@ export class BranchSessions {
   }
 
   /**
-   * Makes a session ready for a branch. Statements sent behind this find it ready, or fail with it. From then
-   * on the session counts as changed, until {@link endOf} or {@link undone} resets that.
+   * Makes a session ready for a branch. On a pipelined connection, statements may be sent behind this before it
+   * has ended. They run even if it fails, so their result counts only when this has succeeded. From then on the
+   * session counts as changed, until {@link afterEnd} or {@link undone} resets that.
    *
    * @param readOnly whether only a transaction with READ WRITE may write.
    * @returns undefined when nothing needs to be done, otherwise a promise of the end. @throws (as a
@@ -183,9 +184,8 @@ export class BranchSessions {
     ];
     for (const { sql, name } of scripts) {
       const answer = sendScript(client, sql).then(({ error }) => {
-        const isThere = error === undefined || codeOf(error) === DUPLICATE_STATEMENT;
-        if (isThere && name !== undefined) statements.add(name);
-        if (error !== undefined) throw error;
+        if (error !== undefined && (name === undefined || codeOf(error) !== DUPLICATE_STATEMENT)) throw error;
+        if (name !== undefined) statements.add(name);
       });
       if (!client.pipeline) await answer;
       answers.push(answer);
