@@ -1,4 +1,4 @@
-import { Client } from 'pg';
+import { Client, Query } from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it, vi } from 'vitest';
 import { PostgresResourceManager, type PostgresSettings } from '../../src/postgres/index.js';
 import { balanceOf, openAccounts } from '../support/postgres/bank.js';
@@ -13,6 +13,10 @@ let server: PostgresServer;
 let database: TestDatabase;
 let managers: PostgresResourceManager[];
 let sent: string[];
+/** The statement in whose place the next query of members that has it is cancelled. */
+let interrupted: string | undefined;
+
+const CANCELLED = `DO $$ BEGIN RAISE EXCEPTION 'stopped' USING ERRCODE = 'query_canceled'; END $$`;
 
 beforeAll(async () => {
   server = await PostgresServer.start();
@@ -25,11 +29,21 @@ beforeEach(async () => {
   database = await server.createDatabase();
   await openAccounts(database, 'ann', 'bob');
   sent = [];
+  interrupted = undefined;
   const original = Reflect.get(Client.prototype, 'query') as (...args: unknown[]) => unknown;
   vi.spyOn(Client.prototype, 'query').mockImplementation(function (this: Client, ...args: unknown[]) {
     const [query] = args as [string | { text?: string }];
     const text = typeof query === 'string' ? query : (query.text ?? '');
-    if (WORK.test(text)) sent.push(text);
+    if (WORK.test(text) || text.includes('EXECUTE "dtc mark')) sent.push(text);
+    if (
+      interrupted !== undefined &&
+      query instanceof Query &&
+      WORK.test(text) &&
+      text.includes(interrupted)
+    ) {
+      args[0] = Object.assign(query, { text: text.replace(interrupted, () => CANCELLED) });
+      interrupted = undefined;
+    }
     return original.apply(this, args) as never;
   });
 });
@@ -187,9 +201,13 @@ it('a member that fails is found in a run that shows when each is done, and so i
   expect(hasReset()).toBe(true);
 });
 
-it('a group that runs again has the limits of its latest run', async () => {
+it.each([
+  ['some of its work runs again', 17],
+  // The refused member has a part of its own.
+  ['all work of its first run stays', 16],
+])('a group that runs again has the limits of its latest run: %s', async (_which, count) => {
   const group = new TestGroup(await manage(), { withinMs: 5_000 });
-  const members = Array.from({ length: 17 }, () => add('ann', 1));
+  const members = Array.from({ length: count }, () => add('ann', 1));
   const votes = await group.run(...members, add('nobody', 1));
   expect(votes.map((vote) => vote === 'commit')).toEqual([...members.map(() => true), false]);
   group.endsIn(60_000);
@@ -198,7 +216,19 @@ it('a group that runs again has the limits of its latest run', async () => {
   const limits = sent.join('; ').matchAll(/EXECUTE "dtc mark \w+" \('\d+', (\d+), ''\)/g);
   expect(Array.from(limits, ([, totalMs]) => Number(totalMs) > 60_000)).toEqual([true]);
   await committed(group);
-  await expect(balanceOf(database, 'ann')).resolves.toBe(117);
+  await expect(balanceOf(database, 'ann')).resolves.toBe(100 + count);
+});
+
+it('a group that is stopped while it sets the limits of a later run is not given up', async () => {
+  const group = new TestGroup(await manage());
+  const members = Array.from({ length: 16 }, () => add('ann', 1));
+  await expect(group.run(...members)).resolves.toEqual(Array(16).fill('commit'));
+  interrupted = 'RESET ALL';
+  await expect(group.run(...members, add('bob', 1))).resolves.toEqual(Array(17).fill('commit'));
+  expect(interrupted).toBeUndefined();
+  await committed(group);
+  await expect(balanceOf(database, 'ann')).resolves.toBe(116);
+  await expect(balanceOf(database, 'bob')).resolves.toBe(101);
 });
 
 it('a member that waits for another transaction is found in time, and the others are not', async () => {

@@ -68,7 +68,8 @@ export interface PartAnswer extends Omit<GroupAnswer, 'results'> {
 /**
  * Divides the work of the members into parts, each behind a savepoint of its own.
  *
- * @param beginning comes before the first part. If it opens the transaction, it ends with a savepoint.
+ * @param beginning comes before the work of the first part, and behind its savepoint. If it opens the transaction, it ends with a
+ * savepoint, and the part needs no other one.
  * @param needsSavepoint whether the first part makes a savepoint of its own: the transaction is at none.
  * @param after comes behind the work of each member; nothing does if it is empty.
  * @param nextName gives the name of another savepoint.
@@ -87,9 +88,10 @@ export function partsOf(
     const first = from === 0 ? beginning : [];
     if (from === 0 && !needsSavepoint) parts.push(partOf(first, present, after));
     else {
-      // Outside of a transaction it is an error, and nothing behind it runs.
+      // It comes before all others: each of them may fail, and the group goes back to it then. Outside of a transaction it is an
+      // error, and nothing behind it runs.
       const savepoint = nextName();
-      parts.push({ ...partOf([...first, `SAVEPOINT ${savepoint}`], present, after), savepoint });
+      parts.push({ ...partOf([`SAVEPOINT ${savepoint}`, ...first], present, after), savepoint });
     }
   }
   return parts;

@@ -157,10 +157,9 @@ export class OpenGroup {
         return 'read-only';
       }
       // All work is done, so no group waits for this one with its own locks: the next may begin.
-      const ending = preparation(this.gid);
       const vote = await this.loan.send((client) =>
         this.neutral.end(client, this.neutralTables, (first, refusalOfFirst) =>
-          this.work.endings.end(client, ending, false, first, refusalOfFirst),
+          this.work.endings.end(client, preparation(this.gid), false, first, refusalOfFirst),
         ),
       );
       if (vote === 'commit') this.loan.end();
@@ -195,12 +194,9 @@ export class OpenGroup {
     this.choose(places);
     const sent = places.flatMap((place) => this.written(place, votes) ?? []);
     const isTrial = ({ index }: Sent): boolean => index >= members.length;
-    await this.runParts(
-      group,
-      sent.filter((each) => !isTrial(each)),
-      sent.filter(isTrial),
-      votes,
-    );
+    const sentMembers = sent.filter((each) => !isTrial(each));
+    if (this.hasOpened && sentMembers.length === 0) await this.renewLimits(group);
+    await this.runParts(group, sentMembers, sent.filter(isTrial), votes);
     if (!this.isBusy) return votes;
     // It is of no use to wait where the triggers of the database fit no group.
     return this.loners.keepAllOut ? votes.map(() => 'alone') : 'busy';
@@ -213,6 +209,16 @@ export class OpenGroup {
     while (same < opened.length && opened[same]!.id === members[same]?.id) same++;
     if (same < opened.length) await this.backTo(same);
     for (const [index, { vote }] of opened.entries()) votes[index] = vote;
+  }
+
+  /** The limits of the latest run count, also where all that is open is of an earlier one. */
+  private async renewLimits(group: GroupBranch): Promise<void> {
+    await this.loan.send((client) => client.query(this.afterMember(group).join('; ')));
+  }
+
+  /** @returns the statements that reset the session and set the limits of this run. */
+  private afterMember(group: GroupBranch): readonly string[] {
+    return this.loan.send((client) => this.work.sessions.afterMember(client, this.limitsOf(group)));
   }
 
   /** Goes back to the last savepoint with at most so many members before it. */
@@ -334,7 +340,7 @@ export class OpenGroup {
   private toSend(group: GroupBranch, members: readonly Sent[], trials: readonly Sent[]): ToSend {
     // It comes first: the limits count from there.
     const beginning = this.hasOpened ? undefined : this.beginning(group);
-    const after = this.loan.send((client) => this.work.sessions.afterMember(client, this.limitsOf(group)));
+    const after = this.afterMember(group);
     const parts = partsOf(
       members,
       // Where nothing is reset behind each member, the transaction would keep the limits of the run that has opened it.
