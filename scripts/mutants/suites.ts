@@ -21,6 +21,7 @@ const CALLERS: Suite = ['src/client', 'test/client', 'test/server'];
 const REST_AT: Suite = ['test/rest-at'];
 const POSTGRES: Suite = [
   'test/postgres/gid.spec.ts',
+  'test/postgres/connections.spec.ts',
   'test/postgres/isolation.spec.ts',
   'test/postgres/failed-statements.spec.ts',
   'test/postgres/branch-session.spec.ts',

@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events';
 import { createRequire } from 'node:module';
 import { Logger } from '@nestjs/common';
 import { Client, Pool } from 'pg';
@@ -66,6 +67,45 @@ describe('connections', () => {
 
       expect(pids[1]).toBe(pids[0]);
       await blocker.end();
+    },
+  );
+
+  it.each(['succeeds', 'fails', 'is given up while it works', 'is given up while it waits'])(
+    'leave no listener at the signal of a call that %s, and run nothing for it any more',
+    async (how) => {
+      const connections = openPools(
+        bench.database.url,
+        postgresSettingsSchema.parse({ workConnections: 1 }),
+        'bank',
+        new Logger('PostgreSQL'),
+      );
+      const pool = connections.work;
+      const controller = new AbortController();
+      const { signal } = controller;
+      const [mayEnd, runs] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+      const before = how.endsWith('waits')
+        ? pool.run(new AbortController().signal, () => mayEnd.promise)
+        : Promise.resolve();
+      let hasRun = false;
+      const call = pool.run(signal, async (client) => {
+        hasRun = true;
+        runs.resolve();
+        if (how.endsWith('works')) await client.query('SELECT pg_sleep(60)');
+        if (how === 'fails') throw new TypeError('a mistake');
+      });
+      const ended = Promise.allSettled([call]);
+      expect(getEventListeners(signal, 'abort')).toHaveLength(1);
+      if (how.endsWith('works')) await runs.promise;
+      if (how.startsWith('is given up')) controller.abort();
+      const [{ status }] = await ended;
+      mayEnd.resolve();
+      await before;
+      expect(getEventListeners(signal, 'abort')).toEqual([]);
+      expect(status).toBe(how === 'succeeds' ? 'fulfilled' : 'rejected');
+      // Each of them gives its connection back.
+      await pool.run(new AbortController().signal, (client) => client.query('SELECT 1'));
+      expect(hasRun).toBe(!how.endsWith('waits'));
+      await connections.close();
     },
   );
 
