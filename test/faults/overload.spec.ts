@@ -250,112 +250,41 @@ describe('A database server with a limit', () => {
     expect(first.count('prepare')).toBe(1);
   });
 
-  describe('where another participant owes answers (fault 16)', () => {
+  describe('where another participant does not answer (fault 16)', () => {
     const both = { branches: [...branches, branch('memory', 1)] };
-
-    /** Two slots are held by a transaction that the participant in memory has not answered. */
-    async function doubted(prepare: Behaviour | readonly Behaviour[] = 'hang') {
-      const made = await setUp({}, { maxQueued: 5 });
-      made.memory.script = { prepare: 'hang' };
-      const first = made.run(both);
-      await made.clock.advance(1_500 / 8 + 100);
-      made.memory.script = { prepare };
-      return { ...made, outcomes: [first] };
-    }
-
-    it('holds no slot for transactions that wait for it, so that the others go on', async () => {
-      const { run, used, clock, outcomes, runtime, first } = await doubted();
-      for (let number = 0; number < 10; number++) outcomes.push(run(both));
-      expect([used(), runtime.limits.queued, first.count('prepare')]).toEqual([2, 0, 1]);
-      for (let number = 0; number < 3; number++) expect(await run()).toMatchObject({ status: 'committed' });
-      await clock.advance(1_500);
-      for (const outcome of await Promise.all(outcomes))
-        expect(outcome).toMatchObject({ status: 'aborted', cause: 'timed-out' });
-      expect([used(), first.count('prepare'), first.count('rollback')]).toEqual([0, 4, 1]);
-    });
-
-    it('takes the slots when it has answered, before transactions that have not started', async () => {
+    it('holds slots for transactions that ask it first, but these cause no load', async () => {
+      const { run, used, load, clock, memory, first, transactions } = await setUp({}, { timeoutMs: 8_000 });
+      memory.script = { prepare: 'hang' };
+      const alone = transactions.run({ branches: [branch('memory', 1)] });
+      await clock.advance(1_500 / 8 + 100);
       const gate = gated();
-      const { run, used, load, first, clock, outcomes, runtime } = await doubted([gate.until, gate.until]);
-      outcomes.push(run(both), run(both));
-      const held = gated();
-      first.script = { prepare: [held.until, 'yes', 'yes', 'yes'] };
-      const holding = run({ name: 'holding' });
-      const waiting = run({ name: 'waiting' });
+      memory.script = { prepare: gate.until };
+      const outcome = run(both);
       await settled();
-      expect([used(), runtime.limits.queued]).toEqual([4, 1]);
+      expect([used(), load(), first.count('prepare')]).toEqual([2, 0, 0]);
+      const held = gated();
+      first.script = { prepare: held.until };
       gate.open();
       await settled();
-      // Both have their first vote, and there is no room for the rest.
-      expect([used(), first.count('prepare')]).toEqual([4, 2]);
+      expect([used(), load(), first.count('prepare')]).toEqual([2, 2, 1]);
       held.open();
-      const ends: string[] = [];
-      const note = (name: string) => () => void ends.push(name);
-      void outcomes[1]!.then(note('first'));
-      void outcomes[2]!.then(note('second'));
-      void waiting.then(note('waiting'));
-      for (const outcome of await Promise.all([holding, waiting, outcomes[1], outcomes[2]]))
-        expect(outcome).toMatchObject({ status: 'committed' });
-      expect(ends).toEqual(['first', 'second', 'waiting']);
+      expect(await outcome).toMatchObject({ status: 'committed' });
+      expect([used(), load()]).toEqual([0, 0]);
       await clock.advance(1_500);
-      await Promise.all(outcomes);
-      expect([used(), load(), runtime.limits.queued]).toEqual([0, 0, 0]);
+      await alone;
     });
 
-    it('keeps the room that becomes free for those that it has answered', async () => {
-      const { run, used, first, clock, outcomes, runtime } = await doubted('yes');
-      const [one, other] = [gated(), gated()];
-      first.script = { prepare: [one.until, other.until, 'hang'] };
-      const alone = { branches: [branch('first', 1)] };
-      const holding = [run(alone), run(alone)];
-      outcomes.push(run(both), run(alone));
+    it('counts the load of those that are asked first alone', async () => {
+      const { run, used, load, clock, memory, second, transactions } = await setUp({}, { timeoutMs: 8_000 });
+      second.script = { prepare: 'hang' };
+      const alone = transactions.run({ branches: [branch('second', 1), branch('memory', 1)] });
+      await clock.advance(1_500 / 8 + 100);
+      const outcome = run();
       await settled();
-      expect([used(), first.count('prepare'), runtime.limits.queued]).toEqual([4, 3, 1]);
-      one.open();
-      await holding[0];
-      await settled();
-      // One slot is free, and the first that waits needs two.
-      expect([used(), first.count('prepare'), runtime.limits.queued]).toEqual([3, 3, 1]);
-      other.open();
-      await holding[1];
-      await settled();
-      expect([used(), first.count('prepare'), runtime.limits.queued]).toEqual([4, 4, 1]);
-      const ends = Promise.allSettled(outcomes);
-      await clock.advance(2_000);
-      await ends;
-    });
-
-    it('waits for slots no longer than until its transaction is decided', async () => {
-      const { run, used, load, first, second, memory, clock, outcomes, runtime } = await doubted('yes');
-      first.script = { prepare: 'hang' };
-      outcomes.push(run());
-      const late = run({ ...both, timeoutMs: 200 });
-      await settled();
-      expect([memory.count('prepare'), used()]).toEqual([2, 4]);
-      await clock.advance(200);
-      expect(await late).toMatchObject({ status: 'aborted', cause: 'timed-out' });
-      expect([memory.count('rollback'), second.count('rollback'), used()]).toEqual([1, 0, 4]);
-      first.script = {};
+      expect([used(), load(), memory.count('prepare')]).toEqual([3, 2, 1]);
       await clock.advance(1_500);
-      await Promise.all(outcomes);
-      expect([used(), load(), runtime.limits.queued]).toEqual([0, 0, 0]);
-      expect(await run(both)).toMatchObject({ status: 'committed' });
-      expect(await run()).toMatchObject({ status: 'committed' });
-    });
-
-    it('goes on with a transaction that has begun when the coordinator is drained', async () => {
-      const { run, first, clock, outcomes, runtime } = await doubted('yes');
-      const held = gated();
-      first.script = { prepare: [held.until, 'yes'] };
-      outcomes.push(run());
-      const begun = run(both);
-      await settled();
-      runtime.admission.isDraining = true;
-      await clock.advance(20);
-      held.open();
-      expect(await begun).toMatchObject({ status: 'committed' });
-      await clock.advance(1_500);
-      await Promise.all(outcomes);
+      await Promise.all([alone, outcome]);
+      expect([used(), load()]).toEqual([0, 0]);
     });
   });
 

@@ -2,6 +2,7 @@ import { Logger } from '@nestjs/common';
 import { describe, expect, it, vi } from 'vitest';
 import { branch } from '../../src/coordinator/index.js';
 import {
+  ManualClock,
   ScriptedParticipant,
   type TestCoordinatorOptions,
   createTestCoordinator,
@@ -18,15 +19,18 @@ const DOUBTED_AFTER_MS = TIMEOUT_MS / TRIALS + 100;
 const SILENT = { code: 'DTC_PARTICIPANT_SILENT', participant: 'silent' };
 
 function coordinator(options: TestCoordinatorOptions = {}) {
-  const silent = new ScriptedParticipant({ prepare: 'hang' });
-  const sound = new ScriptedParticipant();
+  const clock = new ManualClock();
+  const silent = new ScriptedParticipant({ prepare: 'hang' }, clock);
+  const sound = new ScriptedParticipant({}, clock);
   const made = createTestCoordinator({
+    clock,
     participants: { silent, sound },
     prepareTimeoutMs: TIMEOUT_MS,
     timeoutMs: 10 * TIMEOUT_MS,
     ...options,
   });
-  const { transactions, clock } = made;
+  const { transactions, runtime } = made;
+  const isAny = () => runtime.executor.voting.silent.isAny;
   const run = () => transactions.run({ branches: [branch('sound', 1), branch('silent', 1)] });
   /** Runs transactions at the same time, and lets the time of their prepares pass. */
   const missed = async (count: number) => {
@@ -34,7 +38,7 @@ function coordinator(options: TestCoordinatorOptions = {}) {
     await clock.advance(TIMEOUT_MS);
     return outcomes;
   };
-  return { ...made, silent, sound, run, missed };
+  return { ...made, silent, sound, run, missed, isAny };
 }
 
 describe('A participant that does not answer its prepares (fault 16)', () => {
@@ -52,7 +56,7 @@ describe('A participant that does not answer its prepares (fault 16)', () => {
     for (const refusal of refusals) expect(refusal).toMatchObject(SILENT);
     expect(refusals[0]).toMatchObject({ retryAfterMs: TIMEOUT_MS / TRIALS - 10 });
     expect(silent.count('prepare')).toBe(3 + TRIALS);
-    // Neither those that were refused nor those that try it have done anything at the other participants.
+    // Neither those that were refused nor those that try it have asked the other participants.
     expect(sound.count('prepare')).toBe(3);
     expect(runtime.admission.refusals.get('DTC_PARTICIPANT_SILENT')).toBe(refusals.length);
     await expect(transactions.run({ branches: [branch('sound', 1)] })).resolves.toMatchObject({
@@ -256,80 +260,166 @@ describe('A participant that owes answers and gives none (fault 16)', () => {
     return { ...made, first };
   }
 
-  it('is asked before the others, which hear nothing of a transaction that it does not answer', async () => {
-    const { run, clock, silent, sound, first, transactions } = await doubted();
+  it('is asked before the others, which do nothing for a transaction that it does not answer', async () => {
+    const { run, clock, silent, sound, first } = await doubted();
     const outcome = run();
     await clock.advance(TIMEOUT_MS);
-    expect(await first).toMatchObject({ status: 'aborted', cause: 'timed-out' });
-    expect(await outcome).toMatchObject({ status: 'aborted', cause: 'timed-out' });
+    for (const one of [await first, await outcome]) expect(one).toMatchObject({ cause: 'timed-out' });
     expect([silent.count('prepare'), silent.count('rollback')]).toEqual([2, 2]);
-    expect([sound.count('prepare'), sound.count('rollback')]).toEqual([1, 1]);
-    const { transactionId } = await outcome;
-    expect(transactions.find(transactionId)).toMatchObject({ state: 'ABORTED' });
+    expect([sound.count('prepare'), sound.count('rollback')]).toEqual([1, 2]);
+    expect(await outcome).toMatchObject({ participant: 'silent' });
   });
 
-  it('is asked before the others until it has answered', async () => {
-    const { run, clock, silent, sound, first } = await doubted();
+  it('is asked before the others until it has answered, and these are asked at once then', async () => {
+    const { transactions, participants, run, clock, silent, sound, first, isAny } = await doubted();
+    const third = new ScriptedParticipant({ prepare: ['hang', 'yes'] });
+    participants.register(third, { name: 'third' });
     const gate = Promise.withResolvers<void>();
     silent.script = { prepare: [{ until: gate.promise, then: 'yes' }, 'yes'] };
-    const outcome = run();
+    sound.script = { prepare: ['hang', 'yes'] };
+    const outcome = transactions.run({
+      branches: [branch('sound', 1), branch('silent', 1), branch('third', 1)],
+    });
     await settled();
-    expect(sound.count('prepare')).toBe(1);
+    expect([silent.count('prepare'), sound.count('prepare'), third.count('prepare')]).toEqual([2, 1, 0]);
     gate.resolve();
-    expect(await outcome).toMatchObject({ status: 'committed' });
-    expect(sound.count('prepare')).toBe(2);
+    await settled();
+    expect([silent.count('prepare'), sound.count('prepare'), third.count('prepare')]).toEqual([2, 2, 1]);
     await clock.advance(100);
+    expect(isAny()).toBe(false);
     const next = run();
     expect(sound.count('prepare')).toBe(3);
     expect(await next).toMatchObject({ status: 'committed' });
     await clock.advance(TIMEOUT_MS);
+    expect(await outcome).toMatchObject({ cause: 'timed-out' });
     await first;
   });
 
-  it('is not one that has answered late, or that was asked nothing for long', async () => {
-    const { clock, silent, sound, transactions, run } = coordinator();
+  it('is asked before the others, which are asked in turn then if they conflict', async () => {
+    const { transactions, participants, clock, silent, sound, first } = await doubted();
+    const third = new ScriptedParticipant();
+    participants.register(third, { name: 'third' });
+    sound.script = { prepare: [{ refuse: 'LOCKED', conflict: true }, 'hang'] };
+    const open = transactions.begin();
+    open.enlist(branch('sound', 1));
+    await open.commit();
+    silent.script = {};
+    const outcome = transactions.run({
+      branches: [branch('third', 1), branch('sound', 1), branch('silent', 1)],
+    });
+    await settled();
+    expect([silent.count('prepare'), sound.count('prepare'), third.count('prepare')]).toEqual([2, 3, 0]);
+    await clock.advance(TIMEOUT_MS);
+    expect(await outcome).toMatchObject({ cause: 'timed-out', participant: 'sound' });
+    await first;
+  });
+
+  it('is asked at the same time as others of its kind, and all have to vote before the rest is asked', async () => {
+    const { transactions, participants, clock, silent, sound, first } = await doubted();
+    const third = new ScriptedParticipant({ prepare: 'hang' });
+    participants.register(third, { name: 'third' });
+    const more = transactions.run({ branches: [branch('third', 1)] });
+    await clock.advance(DOUBTED_AFTER_MS);
     const gate = Promise.withResolvers<void>();
-    silent.script = { prepare: [{ until: gate.promise, then: 'yes' }, 'hang'] };
+    third.script = { prepare: { until: gate.promise, then: 'yes' } };
+    silent.script = {};
+    const outcome = transactions.run({
+      branches: [branch('sound', 1), branch('silent', 1), branch('third', 1)],
+    });
+    await settled();
+    expect([silent.count('prepare'), third.count('prepare'), sound.count('prepare')]).toEqual([2, 2, 1]);
+    gate.resolve();
+    expect(await outcome).toMatchObject({ status: 'committed' });
+    await clock.advance(TIMEOUT_MS);
+    await Promise.all([first, more]);
+  });
+
+  it('is asked with the others if the time is not enough for two rounds', async () => {
+    const { transactions, clock, silent, sound, first } = await doubted();
+    const time = TIMEOUT_MS - 50;
+    for (const one of [silent, sound]) one.script = { prepare: { delayMs: time, then: 'yes' } };
+    const branches = [branch('sound', 1), branch('silent', 1)];
+    const outcome = transactions.run({ branches, timeoutMs: 2 * TIMEOUT_MS - 1 });
+    await clock.advance(time);
+    expect(await outcome).toMatchObject({ status: 'committed' });
+    await first;
+  });
+
+  it('is not one that always takes long', async () => {
+    const { run, clock, silent, sound, isAny } = coordinator();
+    silent.script = { prepare: { delayMs: TIMEOUT_MS - 200, then: 'yes' } };
+    const first = run();
+    await clock.advance(TIMEOUT_MS - 100);
+    expect(await first).toMatchObject({ status: 'committed' });
+    for (let number = 0; number < 3; number++) {
+      const outcome = run();
+      await clock.advance(TIMEOUT_MS - 250);
+      expect(isAny()).toBe(false);
+      const next = run();
+      expect(sound.count('prepare')).toBe(3 + 2 * number);
+      await clock.advance(TIMEOUT_MS);
+      for (const one of [await outcome, await next]) expect(one).toMatchObject({ status: 'committed' });
+    }
+  });
+
+  it('is not one that has answered late', async () => {
+    const { clock, silent, transactions, isAny } = coordinator();
+    const gate = Promise.withResolvers<void>();
+    silent.script = { prepare: { until: gate.promise, then: 'yes' } };
     const slow = transactions.run({ timeoutMs: 20, branches: [branch('sound', 1), branch('silent', 1)] });
     await clock.advance(20);
     expect(await slow).toMatchObject({ cause: 'timed-out' });
     gate.resolve();
     await clock.advance(DOUBTED_AFTER_MS);
+    expect(isAny()).toBe(false);
+  });
+
+  it('is not one that was asked nothing for long', async () => {
+    const { clock, isAny, first } = await doubted();
+    expect(isAny()).toBe(true);
+    await clock.advance(2 * TIMEOUT_MS);
+    expect(isAny()).toBe(false);
+    await first;
+  });
+
+  it('is not one whose answers wait while the coordinator stands still', async () => {
+    const { clock, run, isAny, silent, sound } = coordinator();
+    const gate = Promise.withResolvers<void>();
+    silent.script = { prepare: [{ until: gate.promise, then: 'yes' }, 'yes'] };
+    const first = run();
+    await clock.advance(50);
+    await clock.advance(TIMEOUT_MS / 2, TIMEOUT_MS / 2);
+    expect(isAny()).toBe(false);
     const next = run();
     expect(sound.count('prepare')).toBe(2);
-    await clock.advance(TIMEOUT_MS);
-    await next;
+    gate.resolve();
+    for (const one of [await first, await next]) expect(one).toMatchObject({ status: 'committed' });
   });
 
   it('is asked in the order that the caller has chosen', async () => {
-    const { transactions, clock, silent, sound, first } = await doubted();
-    const branches = [branch('sound', 1), branch('silent', 1)];
-    const outcome = transactions.run({ branches, prepareInTurn: true });
-    await settled();
+    const { transactions, clock, silent, sound, participants, first } = await doubted();
+    participants.register(new ScriptedParticipant(), { name: 'third' });
+    const branches = [branch('sound', 1), branch('third', 1)];
+    sound.script = { prepare: 'hang' };
+    const more = transactions.run({ branches: [branch('sound', 1)] });
+    await clock.advance(DOUBTED_AFTER_MS);
     // The participant that is silent was registered first.
-    expect([silent.count('prepare'), sound.count('prepare')]).toEqual([2, 1]);
+    const outcome = transactions.run({ branches: [...branches, branch('silent', 1)], prepareInTurn: true });
+    expect([silent.count('prepare'), sound.count('prepare')]).toEqual([2, 2]);
     await clock.advance(TIMEOUT_MS);
-    await Promise.all([outcome, first]);
-    // It was not asked yet, but the order is no reason to keep the decision from it.
-    expect(sound.count('rollback')).toBe(2);
+    await Promise.all([outcome, first, more]);
   });
 
-  it('keeps no rollback from the others if the caller may have worked there, or they heard of the start', async () => {
-    const { transactions, clock, sound, participants, first } = await doubted();
+  it('is asked with the others by an open transaction, whose caller may have worked at all of them', async () => {
+    const { transactions, clock, sound, first } = await doubted();
     const open = transactions.begin();
     open.enlist(branch('sound', 1));
     open.enlist(branch('silent', 1));
     const committing = open.commit();
-    const hearing = Object.assign(new ScriptedParticipant(), { branchStarted: vi.fn<() => void>() });
-    participants.register(hearing, { name: 'hearing' });
-    const running = transactions.run({ branches: [branch('hearing', 1), branch('silent', 1)] });
+    await settled();
+    expect(sound.count('prepare')).toBe(2);
     await clock.advance(TIMEOUT_MS);
-    for (const outcome of [await committing, await running])
-      expect(outcome).toMatchObject({ cause: 'timed-out' });
-    await first;
-    expect([sound.count('prepare'), sound.count('rollback')]).toEqual([1, 2]);
-    expect(hearing.branchStarted).toHaveBeenCalledOnce();
-    expect([hearing.count('prepare'), hearing.count('rollback')]).toEqual([0, 1]);
+    await Promise.all([committing, first]);
   });
 
   it('is another one when it is registered again', async () => {

@@ -174,16 +174,6 @@ export class Completion {
     for (const branch of transaction.branches) {
       if (!includes(branches, branch.index)) continue;
       branch.delivery?.rest(NEVER);
-      if (knowsNothing(branch)) {
-        branch.close(this.parts.clock.now());
-        acknowledged(
-          transaction,
-          branch.index,
-          completionRound(transaction, branch.index),
-          transaction.executor,
-        );
-        continue;
-      }
       branch.delivery = new Delivery('rollback', completionRound(transaction, branch.index));
       this.attempt(branch, 'rollback');
     }
@@ -522,14 +512,4 @@ function branchDueAt(branch: BranchRecord): number {
 function lateMessage({ participant, attempts }: BranchRecord, kind: DeliveryKind): string {
   const method = participant.isLastResource ? (attempts === 1 ? 'commit' : 'inquire') : methodOf(kind);
   return `did not answer ${method} within ${timeoutOf(kind, participant)} ms`;
-}
-
-/**
- * Whether nothing was ever sent to the participant of a branch, which waited until others have voted: so there
- * is nothing to roll back. One that hears of starts has heard of it.
- */
-function knowsNothing({ call, participant, transaction, index }: BranchRecord): boolean {
-  const { extras } = transaction;
-  if (extras === undefined || !extras.isFirstOnly || includes(extras.askedFirst, index)) return false;
-  return call === Call.NONE && !participant.hearsStarts;
 }

@@ -1,5 +1,5 @@
 import type { RegisteredParticipant } from '../participant/registered-participant.js';
-import { Branches, includes } from '../protocol/index.js';
+import { type BranchSet, Branches, includes } from '../protocol/index.js';
 import type { Clock } from './clock.js';
 import type { BranchRecord, TransactionRecord } from './records.js';
 import type { Turns } from './transaction-extras.js';
@@ -81,9 +81,9 @@ function holdAfter(mark: Mark | undefined, now: number): number {
 /**
  * The branches of a transaction whose participants prepare one after the other, in the order in which the
  * participants were registered, and at one participant in the order of the branch ids. All transactions use
- * the same order, so no two wait for each other in a circle. Exception: participants that may not answer come
- * first. What waits for them holds nothing elsewhere then; if they answer after all, a circle is possible, and
- * ends as one of transactions that ask all at once does.
+ * the same order, so no two wait for each other in a circle. Exception: branches that are asked before the
+ * others. If their participants answer after all, a circle is possible, and ends as one of transactions that
+ * ask all at once does.
  */
 export class InTurn implements Turns<BranchRecord> {
   private readonly order: readonly BranchRecord[];
@@ -91,14 +91,11 @@ export class InTurn implements Turns<BranchRecord> {
   /** By the index of the branch, on the coordinator's clock. */
   private readonly askedAts: number[] = [];
 
-  constructor(transaction: TransactionRecord) {
-    const { branches, decider, extras } = transaction;
-    const first = extras?.askedFirst ?? Branches.NONE;
-    const order = branches.filter(({ index }) => index !== decider).toSorted(inLockOrder);
-    const [early, later] = [true, false].map((isFirst) =>
-      order.filter(({ index }) => includes(first, index) === isFirst),
-    );
-    this.order = [...early!, ...later!];
+  /** @param without branches that have no turn. */
+  constructor(transaction: TransactionRecord, without: BranchSet = Branches.NONE) {
+    const { branches, decider } = transaction;
+    const isOrdered = ({ index }: BranchRecord): boolean => index !== decider && !includes(without, index);
+    this.order = branches.filter(isOrdered).toSorted(inLockOrder);
   }
 
   /** @returns the branch whose turn it is; undefined when each has had its turn. */

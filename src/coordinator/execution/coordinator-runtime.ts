@@ -270,7 +270,6 @@ export class CoordinatorRuntime {
       isOpen: () => this.admission.isOpen,
       check: (transaction) => this.admission.checkAgain(transaction),
       refused: (error) => this.admission.refused(error),
-      askedFirst: (transaction) => this.executor.voting.silent.askedFirst(transaction),
     });
   }
 

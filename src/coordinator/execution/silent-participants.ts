@@ -17,7 +17,7 @@ export class SilentParticipants {
   /** Those that are silent, and whether that was reported. */
   private readonly silent = new Map<RegisteredParticipant, boolean>();
   private readonly reportedAt = new WeakMap<RegisteredParticipant, number>();
-  private lookedAt = Number.NEGATIVE_INFINITY;
+  private lookedAt = 0;
   /** Whether any participant is doubtful. */
   isAny = false;
 
@@ -39,25 +39,29 @@ export class SilentParticipants {
   }
 
   /**
-   * Finds out which branches of a transaction that is about to prepare are asked before the others: those of
-   * doubtful participants. Until they have voted, the others are not asked and take no room. If the caller has
-   * chosen the order, or the work is done already, as that of a group, there are none.
-   *
-   * @returns the branches; none when no participant is doubtful, or all are.
+   * Finds out which branches of a transaction of run() that starts its voting are asked before the others: those of
+   * doubtful participants. There are none if the caller has chosen the order, if the work is done already, as that
+   * of a group, or if the time is not enough for two rounds: this order makes no transaction late that would be
+   * in time without it.
    */
   askedFirst(transaction: TransactionRecord): BranchSet {
-    if (!this.isAny) return Branches.NONE;
     const { extras, decider } = transaction;
-    if (extras?.inTurn || extras?.group?.isGroup) return Branches.NONE;
-    let first = Branches.NONE;
-    let areOthers = false;
+    if (!this.isAny || transaction.settle === undefined || extras?.inTurn || extras?.group?.isGroup)
+      return Branches.NONE;
+    let first: BranchSet = Branches.NONE;
+    let firstMs = 0;
+    let othersMs = 0;
     for (let branch = transaction.firstBranch; branch !== undefined; branch = branch.next) {
       const { participant, index } = branch;
+      const { prepareTimeoutMs } = participant.options;
       if (index === decider) continue;
-      if (participant.silence.isDoubtful && participant.isOne) first |= only(index);
-      else areOthers = true;
+      if (participant.silence.isDoubtful && participant.isOne) {
+        first |= only(index);
+        firstMs = Math.max(firstMs, prepareTimeoutMs);
+      } else othersMs = Math.max(othersMs, prepareTimeoutMs);
     }
-    return areOthers ? first : Branches.NONE;
+    const isTime = this.clock.now() + firstMs + othersMs <= transaction.deadlineAt;
+    return othersMs > 0 && isTime ? first : Branches.NONE;
   }
 
   /**
@@ -66,12 +70,12 @@ export class SilentParticipants {
    */
   sweep(now: number, participants: () => readonly RegisteredParticipant[]): void {
     if (now - this.lookedAt >= LOOKED_EVERY_MS) {
-      this.lookedAt = now;
       this.isAny = false;
       for (const { silence, options } of participants()) {
-        silence.look(now, options.prepareTimeoutMs);
+        silence.look(now, now - this.lookedAt, options.prepareTimeoutMs);
         if (silence.isDoubtful) this.isAny = true;
       }
+      this.lookedAt = now;
     }
     for (const [participant, isReported] of this.silent) {
       if (participant.silentSince(now) !== undefined) continue;

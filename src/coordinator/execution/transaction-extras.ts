@@ -48,13 +48,11 @@ export class TransactionExtras<T, B> {
   inTurn = false;
   /**
    * The order in which the participants prepare one after the other: by request of the caller, after
-   * conflicts, or because some may not answer.
+   * conflicts, or because some are asked before the others.
    */
   turns: Turns<B> | undefined = undefined;
-  /** The branches that are asked before the others, because their participants may not answer. */
+  /** The branches that are asked before the others, while these wait for their votes. */
   askedFirst: BranchSet = Branches.NONE;
-  /** Whether the other branches have taken no room yet, and their participants know nothing of them. */
-  isFirstOnly = false;
   /** Resolves the outcome of the handle; undefined once the caller is told. */
   settleHandle: ((outcome: Outcome) => void) | undefined = undefined;
   /** Whether the caller's request is run again after this attempt. */

@@ -3,6 +3,7 @@ import { type Failure, failureOf } from '../gate/failure.js';
 import { GivenBranch } from '../participant/given-branch.js';
 import type { RegisteredParticipant } from '../participant/registered-participant.js';
 import {
+  type BranchSet,
   Branches,
   State,
   Voted,
@@ -51,18 +52,24 @@ export class Voting {
     this.silent = new SilentParticipants(parts.clock, parts.observers);
   }
 
-  /** Effect: asks all participants to prepare at once, or the first of those that prepare in turn. */
+  /**
+   * Effect: asks all participants to prepare at once, or the first of those that prepare in turn, or those that
+   * may not answer.
+   */
   prepare(transaction: TransactionRecord): void {
     const { limits, contention, deadlines, ambient } = this.parts;
     if (ambient.isEntered) {
       ambient.leave(() => this.prepare(transaction));
       return;
     }
-    this.findFirst(transaction);
+    const first = this.silent.isAny ? this.silent.askedFirst(transaction) : Branches.NONE;
+    if (first !== Branches.NONE) {
+      this.askFirst(transaction, first);
+      return;
+    }
     const { extras } = transaction;
     if (extras !== undefined) limits.keep(transaction);
-    const isOrdered = extras !== undefined && (extras.inTurn || extras.askedFirst !== Branches.NONE);
-    if (isOrdered || (contention.isLikely && contention.calls(transaction))) {
+    if (extras?.inTurn || (contention.isLikely && contention.calls(transaction))) {
       this.askInTurn(transaction);
       return;
     }
@@ -85,15 +92,27 @@ export class Voting {
     }
   }
 
-  /** Transactions that were admitted with all their room, or need none, have not been looked at yet. */
-  private findFirst(transaction: TransactionRecord): void {
-    if (!this.silent.isAny || transaction.extras?.isFirstOnly) return;
-    const first = this.silent.askedFirst(transaction);
-    if (first === Branches.NONE) return;
+  /** Asks these at once. What the others would do is in vain if they do not answer. */
+  private askFirst(transaction: TransactionRecord, first: BranchSet): void {
     const extras = transaction.needExtras();
     extras.askedFirst = first;
-    // The caller of an open transaction may have worked at any participant.
-    extras.isFirstOnly = transaction.settle !== undefined;
+    extras.turns = new InTurn(transaction, first);
+    this.parts.limits.keep(transaction);
+    for (let branch = transaction.firstBranch; branch !== undefined; branch = branch.next) {
+      if (includes(first, branch.index)) this.request(branch);
+    }
+  }
+
+  /** Those that were asked first have voted. */
+  private askOthers(transaction: TransactionRecord): void {
+    const { contention, limits } = this.parts;
+    const extras = transaction.extras!;
+    extras.askedFirst = Branches.NONE;
+    limits.keep(transaction);
+    if (contention.isLikely && contention.calls(transaction)) this.takeTurn(transaction);
+    else
+      for (let branch = extras.turns!.next(); branch !== undefined; branch = extras.turns!.next())
+        this.request(branch);
   }
 
   private askInTurn(transaction: TransactionRecord): void {
@@ -107,7 +126,6 @@ export class Voting {
     for (let branch = transaction.firstBranch; branch !== undefined; branch = branch.next) {
       branch.participant.places?.release(branch);
     }
-    this.parts.limits.withdraw(transaction);
     this.parts.limits.keep(transaction);
   }
 
@@ -189,19 +207,20 @@ export class Voting {
   /** Asks the next participant to prepare, unless the transaction is decided by now. */
   private takeTurn(transaction: TransactionRecord): void {
     if (transaction.state !== State.PREPARING) return;
-    const { extras } = transaction;
-    const branch = extras?.turns?.next();
-    if (branch === undefined) return;
-    if (extras!.isFirstOnly && !includes(extras!.askedFirst, branch.index)) {
-      this.parts.limits.takeRest(transaction, () => this.request(branch));
-    } else this.request(branch);
+    const { askedFirst, turns } = transaction.extras!;
+    if (askedFirst === Branches.NONE) {
+      const branch = turns!.next();
+      if (branch !== undefined) this.request(branch);
+    } else if ((transaction.awaiting & askedFirst) === Branches.NONE) this.askOthers(transaction);
   }
 
+  /** Asks it now, or when its participant has a place. */
   private request(branch: BranchRecord): void {
-    const { transaction, participant } = branch;
-    if (transaction.state !== State.PREPARING) return;
-    if (participant.places === undefined) this.ask(branch);
-    else participant.places.request(branch);
+    // A participant may end its own transaction while it is being called.
+    if (branch.transaction.state !== State.PREPARING) return;
+    const { places } = branch.participant;
+    if (places === undefined) this.ask(branch);
+    else places.request(branch);
   }
 
   /** It is the turn of this branch. */

@@ -1,6 +1,3 @@
-/** Later than any moment. */
-const NEVER = Number.POSITIVE_INFINITY;
-
 /** How a participant has answered its prepares. */
 interface AnswerCounts {
   readonly commitVotes: number;
@@ -14,9 +11,13 @@ interface AnswerCounts {
 const MISSED = 3;
 /**
  * The number of transactions that ask a silent participant in the time that it has for one prepare. One that
- * has answered nothing for as long as the time between two of them is doubtful.
+ * owes answers for as long as the time between two of them is doubtful.
  */
 const TRIALS = 8;
+/** If it usually takes longer, it is doubtful after this many times as long. */
+const LONGER_THAN_USUAL = 2;
+/** Of the longest recent time without an answer, what counts at the next answer. */
+const KEPT = 0.9;
 /**
  * A time-out that is noticed later than this part of its time says nothing of the participant: the
  * coordinator stood still, and the answer may be there already.
@@ -25,10 +26,11 @@ const NOTICED_WITHIN = 1 / 4;
 
 /**
  * Whether a participant has stopped answering. Each transaction that names it then waits for its whole time
- * to prepare. So only a few of them ask it, until it answers again.
+ * to prepare, and holds room and rows at the other participants. So only a few of them ask it, until it
+ * answers again.
  *
- * Long before that is sure, the participant is doubtful: it owes answers and gives none. Transactions then ask
- * it before the others, so that they hold no room and no rows there while they wait for it.
+ * Long before that is sure, the participant is doubtful: it owes answers, and has given none for longer than it
+ * usually takes.
  */
 export class Silence {
   private missed = 0;
@@ -41,10 +43,14 @@ export class Silence {
   asks = 0;
   /** The number of its answers, late ones included, that the last look has found, and of the asks then. */
   private heard = 0;
-  private asksThen = 0;
-  /** When a look first found a prepare without any answer after it. */
-  private owesSince = NEVER;
-  /** Whether transactions ask it before the others. */
+  private asksHeard = 0;
+  private asksSeen = 0;
+  private newestAskAt = 0;
+  /** For how long it owes answers and has given none, in milliseconds; undefined if it owes none. */
+  private owedMs: number | undefined = undefined;
+  /** The longest that it lately was for, before it answered. */
+  private usualMs = 0;
+  /** Whether it is asked before the other participants. */
   isDoubtful = false;
 
   constructor(private readonly counts: AnswerCounts) {}
@@ -76,14 +82,29 @@ export class Silence {
   /**
    * Finds out whether it is doubtful. To be called often.
    *
+   * @param sinceLastMs the time since the last call. The coordinator may have stood still meanwhile, with answers
+   * waiting, so one call alone makes no participant doubtful.
    * @param prepareTimeoutMs of the participant.
    */
-  look(now: number, prepareTimeoutMs: number): void {
+  look(now: number, sinceLastMs: number, prepareTimeoutMs: number): void {
+    const shortMs = betweenTrialsMs(prepareTimeoutMs);
+    if (this.asksSeen !== this.asks) {
+      this.asksSeen = this.asks;
+      this.newestAskAt = now;
+    }
     const heard = answersIn(this.counts) + this.counts.lateAnswers;
-    if (heard !== this.heard) this.hear(heard);
-    else if (this.owesSince === NEVER && this.asks > this.asksThen) this.owesSince = now;
+    if (heard !== this.heard) {
+      this.heard = heard;
+      // What took longer than the time to prepare helped no transaction.
+      const tookMs = (this.owedMs ?? 0) < prepareTimeoutMs ? (this.owedMs ?? 0) : 0;
+      this.usualMs = Math.max(tookMs, this.usualMs * KEPT);
+      this.owesNothing();
+    } else if (now - this.newestAskAt >= prepareTimeoutMs) this.owesNothing();
+    else if (this.owedMs !== undefined) this.owedMs += Math.min(sinceLastMs, shortMs / 2);
+    else if (this.asks > this.asksHeard) this.owedMs = 0;
     this.isDoubtful =
-      now - this.owesSince >= prepareTimeoutMs / TRIALS || this.since(now, prepareTimeoutMs) !== undefined;
+      (this.owedMs ?? 0) >= Math.max(shortMs, this.usualMs * LONGER_THAN_USUAL) ||
+      this.since(now, prepareTimeoutMs) !== undefined;
   }
 
   /** Whether it is worth asking {@link waitMs}. */
@@ -102,7 +123,7 @@ export class Silence {
       this.missed = 0;
       return 0;
     }
-    return Math.max(0, this.triedAt + prepareTimeoutMs / TRIALS - now);
+    return Math.max(0, this.triedAt + betweenTrialsMs(prepareTimeoutMs) - now);
   }
 
   /** It is asked to prepare. */
@@ -113,19 +134,23 @@ export class Silence {
   /** It has answered something else in time, or is another one from now on. */
   end(): void {
     this.missed = 0;
-    this.hear(this.heard);
+    this.owesNothing();
     this.isDoubtful = false;
   }
 
-  private hear(heard: number): void {
-    this.heard = heard;
-    this.asksThen = this.asks;
-    this.owesSince = NEVER;
+  private owesNothing(): void {
+    this.owedMs = undefined;
+    this.asksHeard = this.asks;
   }
 
   private isOver(now: number, prepareTimeoutMs: number): boolean {
     return now - this.missedAt >= 2 * prepareTimeoutMs || answersIn(this.counts) !== this.answers;
   }
+}
+
+/** @returns the time between two transactions that ask a silent participant, in milliseconds. */
+function betweenTrialsMs(prepareTimeoutMs: number): number {
+  return prepareTimeoutMs / TRIALS;
 }
 
 /**

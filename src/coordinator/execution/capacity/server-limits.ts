@@ -1,5 +1,4 @@
 import { type InContext, presentContext } from '../../gate/present-context.js';
-import { type BranchSet, Branches, firstBranches } from '../../protocol/index.js';
 import type { ParticipantCapacity } from '../../participant/participant.js';
 import type { RegisteredParticipant } from '../../participant/registered-participant.js';
 import { ServerBusyError } from '../../server-busy.error.js';
@@ -7,7 +6,7 @@ import type { CallerSignal } from '../../gate/caller-signal.js';
 import type { Clock } from '../clock.js';
 import { QueueAhead } from './queue-ahead.js';
 import { type Division, type Needs, ServerLimit, type Share, UNDIVIDED } from './server-limit.js';
-import { hasRoom, hasSlots, hasSlotsFor, lackOf, loadAt, needsOf, settle, slotsAt } from './server-needs.js';
+import { hasRoom, hasSlots, loadAt, needsOf, settle, slotsAt } from './server-needs.js';
 import type { TransactionRecord } from '../records.js';
 
 /** The longest wait of a transaction, as a part of its time, so that the rest is enough to run it. */
@@ -31,13 +30,6 @@ interface Waiting {
   readonly begin: () => void;
   readonly refuse: (error: Error) => void;
   /** Runs something in the asynchronous context of the caller. */
-  readonly inContext: InContext;
-}
-
-/** A running transaction whose first branches have voted, and that waits for room for the others. */
-interface Continuing {
-  readonly lacking: Needs;
-  readonly goOn: () => void;
   readonly inContext: InContext;
 }
 
@@ -65,8 +57,6 @@ interface LimitsParts {
   readonly check: (transaction: TransactionRecord) => void;
   /** Counts a refusal. */
   readonly refused: (error: ServerBusyError) => Error;
-  /** The branches that are asked before the others. Until they have voted, the others take no room. */
-  readonly askedFirst: (transaction: TransactionRecord) => BranchSet;
 }
 
 /**
@@ -76,7 +66,6 @@ interface LimitsParts {
 export class ServerLimits {
   private readonly byServer = new Map<string, ServerLimit>();
   private readonly queue = new Set<Waiting>();
-  private readonly continuing = new Map<TransactionRecord, Continuing>();
   private isServing = false;
   private divisionOf: (limit: ServerLimit) => Division = () => UNDIVIDED;
 
@@ -137,61 +126,19 @@ export class ServerLimits {
   }
 
   /**
-   * Starts a transaction now, or when there is room for it, or refuses it. If some of its branches are asked
-   * before the others, it needs room for those only, until {@link takeRest}.
+   * Starts a transaction now, or when there is room for it, or refuses it.
    *
    * @throws ServerBusyError when the queue is full.
    */
   admit(candidate: Candidate): void {
     const { transaction, begin, isRerun } = candidate;
-    const needs = needsOf(transaction, this.postponed(transaction));
+    const needs = needsOf(transaction);
     if (isRerun ? hasSlots(needs) : this.mayBegin(needs)) {
       this.take(transaction, needs, false);
       begin();
       return;
     }
     this.wait(candidate, needs);
-  }
-
-  /** @returns the branches of a transaction that take no room yet. */
-  private postponed(transaction: TransactionRecord): BranchSet {
-    const first = this.parts.askedFirst(transaction);
-    if (first === Branches.NONE) return Branches.NONE;
-    const extras = transaction.needExtras();
-    extras.askedFirst = first;
-    extras.isFirstOnly = true;
-    return firstBranches(transaction.size) & ~first;
-  }
-
-  /**
-   * The branches of a transaction that were asked before the others have voted: takes the room that it lacks,
-   * now or as soon as there is some, before any transaction that waits for its start. How long it waits is
-   * limited by its deadline.
-   *
-   * @param goOn asks the next branch. The transaction may be decided by then, unless {@link withdraw} was called.
-   */
-  takeRest(transaction: TransactionRecord, goOn: () => void): void {
-    const lacking = lackOf(transaction);
-    const inContext = presentContext();
-    this.continuing.set(transaction, { lacking, goOn, inContext });
-    if (this.continuing.size === 1 && hasSlotsFor(transaction, lacking)) this.continue(transaction);
-  }
-
-  /** The transaction is decided: it waits for no room any more. */
-  withdraw(transaction: TransactionRecord): void {
-    if (this.continuing.size > 0 && this.continuing.delete(transaction)) this.serve();
-  }
-
-  private continue(transaction: TransactionRecord): void {
-    const { lacking, goOn, inContext } = this.continuing.get(transaction)!;
-    const extras = transaction.needExtras();
-    this.continuing.delete(transaction);
-    this.take(transaction, lacking, true);
-    // From here on a rollback has to reach the other branches as well.
-    extras.isFirstOnly = false;
-    for (const [limit, share] of extras.shares ?? [])
-      settle(limit, share, share.slots, extras.isAtWork ? share.slots : 0);
-    inContext(goOn);
   }
 
   /**
@@ -319,14 +266,10 @@ export class ServerLimits {
 
   /** Starts the transactions that have room. None overtakes another that needs the same server. */
   private serve(): void {
-    if (this.isServing || this.queue.size + this.continuing.size === 0) return;
+    if (this.queue.size === 0 || this.isServing) return;
     this.isServing = true;
     const ahead = new QueueAhead();
     try {
-      for (const [transaction, { lacking }] of this.continuing) {
-        if (hasSlotsFor(transaction, lacking)) this.continue(transaction);
-        else ahead.admits(lacking);
-      }
       for (const waiting of this.queue) {
         if (ahead.admits(waiting.needs)) this.start(waiting, waiting.begin);
         else if (ahead.blocks(this.byServer.values())) return;
@@ -355,13 +298,9 @@ export class ServerLimits {
 
   /** Whether a new transaction may start without overtaking a waiting one. */
   private mayBegin(needs: Needs): boolean {
-    if (needs.size === 0) return true;
     if (!hasRoom(needs)) return false;
-    if (this.continuing.size === 0 && [...needs.keys()].every(({ queued }) => queued === 0)) return true;
+    if ([...needs.keys()].every(({ queued }) => queued === 0)) return true;
     const ahead = new QueueAhead();
-    for (const { lacking } of this.continuing.values()) {
-      if (ahead.admits(lacking) || ahead.blocks(needs.keys())) return false;
-    }
     for (const waiting of this.queue) {
       // A transaction that may start is about to, and takes room that is not counted here yet.
       if (ahead.admits(waiting.needs) || ahead.blocks(needs.keys())) return false;

@@ -1,4 +1,4 @@
-import { type BranchSet, Branches, State, includes } from '../../protocol/index.js';
+import { Branches, State, includes } from '../../protocol/index.js';
 import type { BranchRecord, TransactionRecord } from '../records.js';
 import type { Needs, ServerLimit, Share } from './server-limit.js';
 
@@ -12,40 +12,16 @@ export function hasSlots(needs: Needs): boolean {
   return true;
 }
 
-/**
- * @param without branches that do not count.
- * @returns the number of branches at each server. A one-phase branch is not prepared, and needs no slot.
- */
-export function needsOf(transaction: TransactionRecord, without: BranchSet): Map<ServerLimit, number> {
+/** @returns the number of branches at each server. A one-phase branch is not prepared, and needs no slot. */
+export function needsOf(transaction: TransactionRecord): Map<ServerLimit, number> {
   const needs = new Map<ServerLimit, number>();
   const { firstBranch } = transaction;
   if (transaction.size === 1 && firstBranch?.participant.onePhase) return needs;
   for (let branch = firstBranch; branch !== undefined; branch = branch.next) {
     const limit = branch.participant.server as ServerLimit | undefined;
-    if (limit !== undefined && !includes(without, branch.index))
-      needs.set(limit, (needs.get(limit) ?? 0) + 1);
+    if (limit !== undefined) needs.set(limit, (needs.get(limit) ?? 0) + 1);
   }
   return needs;
-}
-
-/** @returns the number of slots that a transaction lacks, by server. */
-export function lackOf(transaction: TransactionRecord): Map<ServerLimit, number> {
-  const needs = needsOf(transaction, Branches.NONE);
-  for (const [limit, { slots }] of transaction.extras?.shares ?? []) {
-    const lacking = (needs.get(limit) ?? 0) - slots;
-    if (lacking > 0) needs.set(limit, lacking);
-    else needs.delete(limit);
-  }
-  return needs;
-}
-
-/** Whether the servers have the slots that a running transaction lacks. Alone it always may have them. */
-export function hasSlotsFor({ extras }: TransactionRecord, lacking: Needs): boolean {
-  for (const [limit, slots] of lacking) {
-    const isAlone = limit.used === (extras?.shares?.get(limit)?.slots ?? 0);
-    if (!isAlone && !limit.hasSlots(slots)) return false;
-  }
-  return true;
 }
 
 /** The branches of a transaction at a server have this much work to do now. */
@@ -71,6 +47,10 @@ export function loadAt(transaction: TransactionRecord, limit: ServerLimit, { slo
   if (state === State.READY) return slots;
   // In turn, one branch votes after the other: they are idle only when all have voted.
   if (state === State.PREPARING) {
+    const first = transaction.extras?.askedFirst ?? Branches.NONE;
+    // The others wait for the first, and do nothing yet.
+    if (first !== Branches.NONE)
+      return countAt(transaction, limit, ({ index }) => includes(awaiting & first, index));
     return countAt(transaction, limit, ({ index }) => includes(awaiting, index)) > 0 ? slots : 0;
   }
   const isCompleting = (branch: BranchRecord): boolean => includes(open, branch.index) && !rests(branch);
