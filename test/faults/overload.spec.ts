@@ -252,6 +252,63 @@ describe('A database server with a limit', () => {
 
   describe('where another participant does not answer (fault 16)', () => {
     const both = { branches: [...branches, branch('memory', 1)] };
+    const silent = { code: 'DTC_PARTICIPANT_SILENT', participant: 'memory' };
+
+    /** The participant in memory is silent, and the server has no room. */
+    async function silenced() {
+      const made = await setUp({}, { maxQueued: 10, timeoutMs: 8_000 });
+      const { run, transactions, clock, memory, first } = made;
+      memory.script = { prepare: 'hang' };
+      const alone = Array.from({ length: 3 }, () => transactions.run({ branches: [branch('memory', 1)] }));
+      await clock.advance(1_490);
+      first.script = { prepare: 'hang' };
+      const holding = [run(), run()];
+      await settled();
+      return { ...made, ends: [...alone, ...holding] };
+    }
+
+    it('refuses at once what waits and names it, when it falls silent', async () => {
+      const { run, clock, runtime, first, ends } = await silenced();
+      const refused: unknown[] = [];
+      const one = run(both).catch((error: unknown) => refused.push(error));
+      const other = run();
+      expect(runtime.limits.queued).toBe(2);
+      await clock.advance(20);
+      expect(refused).toEqual([expect.objectContaining({ ...silent, retryAfterMs: 188 })]);
+      expect(runtime.admission.refusals.get('DTC_PARTICIPANT_SILENT')).toBe(1);
+      expect(runtime.limits.queued).toBe(1);
+      first.script = {};
+      await clock.advance(1_500);
+      expect(await other).toMatchObject({ status: 'committed' });
+      await Promise.all([...ends, one]);
+    });
+
+    it('lets one wait that tries it, and refuses at once those that come meanwhile', async () => {
+      const { run, clock, runtime, memory, first, ends, participants, transactions } = await silenced();
+      await clock.advance(20);
+      const trial = run(both);
+      await expect(run(both)).rejects.toMatchObject(silent);
+      expect(runtime.limits.queued).toBe(1);
+      // Another one is due, and the first still waits, also when another participant falls silent.
+      participants.register(new ScriptedParticipant({ prepare: 'hang' }), {
+        name: 'deaf',
+        prepareTimeoutMs: 50,
+      });
+      const deaf = { branches: [branch('deaf', 1)] };
+      for (let number = 0; number < 3; number++) ends.push(transactions.run(deaf));
+      await clock.advance(60);
+      ends.push(transactions.run(deaf));
+      await expect(transactions.run(deaf)).rejects.toMatchObject({ ...silent, participant: 'deaf' });
+      await clock.advance(140);
+      const next = run(both);
+      expect(runtime.limits.queued).toBe(2);
+      first.script = {};
+      memory.script = {};
+      await clock.advance(1_500);
+      for (const one of [await trial, await next]) expect(one).toMatchObject({ status: 'committed' });
+      await Promise.all(ends);
+    });
+
     it('holds slots for transactions that ask it first, but these cause no load', async () => {
       const { run, used, load, clock, memory, first, transactions } = await setUp({}, { timeoutMs: 8_000 });
       memory.script = { prepare: 'hang' };

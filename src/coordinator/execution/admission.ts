@@ -20,6 +20,7 @@ import { copyOf, isSamePayload } from '../gate/texts.js';
 import { LogUnavailableError } from '../log/log-errors.js';
 import { type BranchRequest, branchAt, readBranch } from '../participant/branch-request.js';
 import type { RegisteredParticipant } from '../participant/registered-participant.js';
+import { betweenTrialsMs } from '../participant/silence.js';
 import type { ParticipantResolver } from '../participant/participant-resolver.js';
 import {
   State,
@@ -203,8 +204,7 @@ export class Admission {
     for (let branch = transaction.firstBranch; branch !== undefined; branch = branch.next) {
       this.checkParticipant(branch.participant);
     }
-    const isRerun = (transaction.extras?.attemptsBefore ?? 0) > 0;
-    if (!isRerun) this.checkSilence(transaction);
+    if (!isRerun(transaction) && transaction.extras?.isTrial !== true) this.checkSilence(transaction);
   }
 
   /** @returns the refusal of a run that was fenced. */
@@ -232,16 +232,43 @@ export class Admission {
    *
    * @throws ParticipantSilentError
    */
-  checkSilence({ firstBranch, size }: TransactionRecord): void {
-    if (size === 1 && firstBranch!.participant.onePhase) return;
-    for (let branch = firstBranch; branch !== undefined; branch = branch.next) {
-      if (branch.participant.silence.isLikely) this.checkHeard(branch.participant);
+  checkSilence(transaction: TransactionRecord): void {
+    if (commitsInOnePhase(transaction)) return;
+    let isTrial = false;
+    for (let branch = transaction.firstBranch; branch !== undefined; branch = branch.next) {
+      if (branch.participant.silence.isLikely) isTrial = this.checkHeard(branch.participant) || isTrial;
+    }
+    if (!isTrial) return;
+    transaction.needExtras().isTrial = true;
+    // It may wait for room before it asks them. Those that come meanwhile are not let in as well.
+    const now = this.executor.clock.now();
+    for (let branch = transaction.firstBranch; branch !== undefined; branch = branch.next)
+      branch.participant.silence.asked(now);
+  }
+
+  /**
+   * Checks a transaction that waits for room after a participant has fallen silent. If that was so before it
+   * came, it is one of the few that ask the participant.
+   *
+   * @throws ParticipantSilentError
+   */
+  checkNewSilence(transaction: TransactionRecord): void {
+    if (isRerun(transaction) || commitsInOnePhase(transaction)) return;
+    const now = this.executor.clock.now();
+    for (let branch = transaction.firstBranch; branch !== undefined; branch = branch.next) {
+      const { participant } = branch;
+      const since = participant.silentSince(now);
+      if (since === undefined || since <= transaction.startedAt) continue;
+      const retryAfterMs = betweenTrialsMs(participant.options.prepareTimeoutMs);
+      throw this.refused(new ParticipantSilentError(participant.name, retryAfterMs));
     }
   }
 
-  private checkHeard({ name, silence, options }: RegisteredParticipant): void {
+  /** @returns whether the participant is silent. */
+  private checkHeard({ name, silence, options }: RegisteredParticipant): boolean {
     const waitMs = silence.waitMs(this.executor.clock.now(), options.prepareTimeoutMs);
     if (waitMs > 0) throw this.refused(new ParticipantSilentError(name, waitMs));
+    return silence.isLikely;
   }
 
   /**
@@ -382,6 +409,14 @@ export class Admission {
     }
     return branch;
   }
+}
+
+function isRerun({ extras }: TransactionRecord): boolean {
+  return (extras?.attemptsBefore ?? 0) > 0;
+}
+
+function commitsInOnePhase({ firstBranch, size }: TransactionRecord): boolean {
+  return size === 1 && firstBranch!.participant.onePhase;
 }
 
 /**

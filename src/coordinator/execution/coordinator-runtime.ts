@@ -269,6 +269,7 @@ export class CoordinatorRuntime {
       maxQueued: options.maxQueued,
       isOpen: () => this.admission.isOpen,
       check: (transaction) => this.admission.checkAgain(transaction),
+      checkNewSilence: (transaction) => this.admission.checkNewSilence(transaction),
       refused: (error) => this.admission.refused(error),
     });
   }

@@ -24,6 +24,8 @@ export class SilentParticipants {
   constructor(
     private readonly clock: Clock,
     private readonly observers: Observers,
+    /** Called when a participant has fallen silent. */
+    private readonly onSilent: () => void,
   ) {}
 
   /** The participant has missed a prepare. */
@@ -33,6 +35,7 @@ export class SilentParticipants {
     const before = this.reportedAt.get(participant);
     const isReported = before === undefined || now - before >= AT_MOST_EVERY_MS;
     this.silent.set(participant, isReported);
+    this.onSilent();
     if (!isReported) return;
     this.reportedAt.set(participant, now);
     this.observers.silent(participant);

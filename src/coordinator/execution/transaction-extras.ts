@@ -53,6 +53,8 @@ export class TransactionExtras<T, B> {
   turns: Turns<B> | undefined = undefined;
   /** The branches that are asked before the others, while these wait for their votes. */
   askedFirst: BranchSet = Branches.NONE;
+  /** Whether it has begun, or waits, although it names a participant that is silent. */
+  isTrial = false;
   /** Resolves the outcome of the handle; undefined once the caller is told. */
   settleHandle: ((outcome: Outcome) => void) | undefined = undefined;
   /** Whether the caller's request is run again after this attempt. */

@@ -49,7 +49,8 @@ export class Voting {
   readonly silent: SilentParticipants;
 
   constructor(private readonly parts: VotingParts) {
-    this.silent = new SilentParticipants(parts.clock, parts.observers);
+    const { clock, observers, limits } = parts;
+    this.silent = new SilentParticipants(clock, observers, () => limits.refuseSilent());
   }
 
   /**

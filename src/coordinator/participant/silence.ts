@@ -126,7 +126,7 @@ export class Silence {
     return Math.max(0, this.triedAt + betweenTrialsMs(prepareTimeoutMs) - now);
   }
 
-  /** It is asked to prepare. */
+  /** A transaction may ask it to prepare, or asks it. */
   asked(now: number): void {
     this.triedAt = now;
   }
@@ -149,7 +149,7 @@ export class Silence {
 }
 
 /** @returns the time between two transactions that ask a silent participant, in milliseconds. */
-function betweenTrialsMs(prepareTimeoutMs: number): number {
+export function betweenTrialsMs(prepareTimeoutMs: number): number {
   return prepareTimeoutMs / TRIALS;
 }
 

@@ -55,6 +55,8 @@ interface LimitsParts {
   readonly isOpen: () => boolean;
   /** @throws the reason why this waiting transaction may not start now. */
   readonly check: (transaction: TransactionRecord) => void;
+  /** @throws the reason why it may not start any more, since a participant has fallen silent. */
+  readonly checkNewSilence: (transaction: TransactionRecord) => void;
   /** Counts a refusal. */
   readonly refused: (error: ServerBusyError) => Error;
 }
@@ -213,6 +215,18 @@ export class ServerLimits {
       waiting.refuse(this.busy(scarcest(waiting.needs)));
     }
     this.serve();
+  }
+
+  /** A participant has fallen silent: transactions that would wait for it do not wait here before that. */
+  refuseSilent(): void {
+    for (const waiting of this.queue) {
+      try {
+        this.parts.checkNewSilence(waiting.transaction);
+      } catch (error) {
+        this.leave(waiting);
+        waiting.inContext(() => waiting.refuse(error as Error));
+      }
+    }
   }
 
   /** Starts nothing more: each waiting caller gets the reason. */
