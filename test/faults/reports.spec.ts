@@ -259,13 +259,20 @@ describe('fault 39 §: a branch that is over by a report or by the word of an op
 });
 
 describe('fault 39 §: one of two reports that is forgotten', () => {
-  /** A log that refuses to note progress, and to forget, until it is told to. */
+  /** A log that refuses to note progress or an end, and to forget, until it is told to. */
   class FailingLog extends RestartableLog {
-    readonly fails = new Set<'progress' | 'forget'>();
+    readonly fails = new Set<'progress' | 'forget' | 'end'>();
+    ends = 0;
 
     override progress(...about: Parameters<RestartableLog['progress']>): void {
       if (this.fails.has('progress')) throw new Error('the disk is full');
       super.progress(...about);
+    }
+
+    override end(id: string): void {
+      if (this.fails.has('end')) throw new Error('the disk is full');
+      this.ends++;
+      super.end(id);
     }
 
     override forget(...about: Parameters<RestartableLog['forget']>): void {
@@ -274,7 +281,7 @@ describe('fault 39 §: one of two reports that is forgotten', () => {
     }
   }
 
-  async function reported(...fails: readonly ('progress' | 'forget')[]) {
+  async function reported(...fails: readonly ('progress' | 'forget' | 'end')[]) {
     const log = new FailingLog();
     const hazard: Behaviour = { heuristic: 'hazard' };
     const start = (commit: Behaviour) => {
@@ -318,5 +325,22 @@ describe('fault 39 §: one of two reports that is forgotten', () => {
     await recover();
     await settled();
     expect([branchIds(), [...log.decisions.keys()]]).toEqual([[], []]);
+  });
+
+  it('is the last one, and stays until the record has ended', async () => {
+    const { transactions, recover, log, start, id, branchIds } = await reported('progress', 'end');
+    expect(transactions.forget(id)).toBe(true);
+    expect([branchIds(), [...log.decisions.keys()]]).toEqual([['one', 'other'], [id]]);
+
+    // After a restart now, no participant is asked: the reports tell that the branches have ended.
+    const { one, other, recover: recoverLater } = start('yes');
+    await recoverLater();
+    await settled();
+    expect([one.count('commit'), other.count('commit')]).toEqual([0, 0]);
+
+    log.fails.clear();
+    await recover();
+    await settled();
+    expect([branchIds(), [...log.decisions.keys()], log.ends]).toEqual([[], [], 1]);
   });
 });

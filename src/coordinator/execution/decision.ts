@@ -347,8 +347,8 @@ export class UnforcedRecords {
   }
 
   /**
-   * An operator has dealt with the reports of a transaction. A report that could not be written need not be
-   * written any more.
+   * An operator has dealt with the reports of a transaction, of which the record ends if nothing is left to do. A report that
+   * could not be written need not be written any more.
    *
    * @param isRecorded whether the log has its commit record.
    */
@@ -366,8 +366,8 @@ export class UnforcedRecords {
   }
 
   /**
-   * A report has told the log that its branch has ended. The record tells that before the report is dropped: otherwise the
-   * branch would be asked again after a restart.
+   * A report has told the log that its branch has ended. The record tells that, or ends, before the report is dropped: otherwise
+   * the branch would be asked again after a restart.
    */
   private forget(
     transaction: TransactionRecord,
@@ -375,12 +375,12 @@ export class UnforcedRecords {
     branchId?: string,
   ): void | Promise<void> {
     const log = this.logOf(transaction);
-    // The log never gets back a record that has ended.
-    const isKept = isRecorded && !transaction.isSettled;
-    const progressing = isKept ? log.progress(transaction) : undefined;
     const forget = (): void | Promise<void> =>
       branchId === undefined ? log.forget(transaction.id) : log.forget(transaction.id, branchId);
-    return progressing === undefined ? forget() : progressing.then(forget);
+    if (!isRecorded) return forget();
+    // The log never gets back a record that has ended.
+    const noted = transaction.isSettled ? log.end(transaction.id) : log.progress(transaction);
+    return noted === undefined ? forget() : noted.then(forget);
   }
 
   /** Whether records wait to be written again. */

@@ -101,7 +101,7 @@ export class Endings {
     } else {
       transaction.needExtras().owesForget = true;
     }
-    this.settled(transaction);
+    this.settled(transaction, hasRecord);
   }
 
   /** An operator has dealt with one of its heuristic reports, and others are left. */
@@ -113,17 +113,22 @@ export class Endings {
     if (hasRecord || isAbort(transaction.state)) records.reportForgotten(branch, hasRecord);
   }
 
-  /** Nothing may keep the transaction any more. */
-  settled(transaction: TransactionRecord): void {
+  /**
+   * Nothing may keep the transaction any more.
+   *
+   * @param isEnded whether its record ends with its reports.
+   */
+  settled(transaction: TransactionRecord, isEnded = false): void {
     if (!transaction.isSettled) return;
     dropPayloads(transaction);
-    this.noteEnd(transaction);
+    this.noteEnd(transaction, isEnded);
     this.parts.registry.release(transaction, false);
   }
 
-  private noteEnd(transaction: TransactionRecord): void {
+  private noteEnd(transaction: TransactionRecord, isEnded = false): void {
     const { records } = this.parts;
     if (transaction.extras?.requestKey !== undefined) this.parts.keyedOver(transaction);
+    if (isEnded) return;
     if (isRecorded(transaction)) records.ended(transaction);
     else if (isRecordedAndRefused(transaction)) records.refused(transaction);
     if (transaction.extras?.owesForget !== true) return;
