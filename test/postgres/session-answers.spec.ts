@@ -1,5 +1,6 @@
 import { defaults, Query, types } from 'pg';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { Branch, Vote } from '../../src/coordinator/index.js';
 import { PostgresResourceManager, type PostgresSettings, type Work } from '../../src/postgres/index.js';
 import { runOf } from '../support/identity.js';
 import { balanceOf, endOf } from '../support/postgres/bank.js';
@@ -232,9 +233,9 @@ describe('a wait for a synchronous standby that is cut short', () => {
   const SILENCING = ['SET client_min_messages = error', 'SET synchronous_commit = off', 'SELECT 1'];
 
   /** The guard table is made before there is a standby to wait for. */
-  async function managed(): Promise<PostgresResourceManager> {
+  async function managed(settings: PostgresSettings = {}): Promise<PostgresResourceManager> {
     await standby(bench.server, '');
-    const manager = await manage();
+    const manager = await manage(settings);
     await standby(bench.server, 'ghost');
     return manager;
   }
@@ -280,6 +281,44 @@ describe('a wait for a synchronous standby that is cut short', () => {
     await expect(manager.commitOnePhase(again(branch, 3), takeTen)).resolves.toBe('commit');
     await expect(balanceOf(bench.database, 'ann')).resolves.toBe(90);
   });
+
+  it.each(['interactive', 'batch'])(
+    'leaves a repeated prepare unknown as well, though the branch is listed: %s',
+    async (form) => {
+      const manager = await managed({ lockTimeoutMs: 50 });
+      const batch = { statements: [{ text: TAKE }], vote: (): Vote => 'commit' };
+      const prepare = (branch: Branch): Promise<Vote> =>
+        form === 'batch' ? manager.prepareBatch(branch, batch) : manager.prepare(branch, takeTen);
+      const branch = someBranch();
+      for (let call = 1; call < 3; call++) {
+        await expect(cutWhile(prepare(again(branch, 0)))).resolves.toMatchObject(UNKNOWN);
+        await expect(bench.database.prepared()).resolves.toEqual([gid(branch)]);
+      }
+      await standby(bench.server, '');
+      await expect(prepare(again(branch, 0))).resolves.toBe('commit');
+      await manager.commit(again(branch));
+      await expect(balanceOf(bench.database, 'ann')).resolves.toBe(90);
+    },
+  );
+
+  it.each(['interactive', 'batch'])(
+    'leaves a prepare unknown that finds its branch committed: %s',
+    async (form) => {
+      const manager = await managed();
+      const branch = someBranch({ attempt: 1 });
+      const committed = manager.commitOnePhase(branch, takeTen);
+      await expect(cutWhile(committed)).resolves.toMatchObject(UNKNOWN);
+      const batch = { statements: [{ text: TAKE }], vote: (): Vote => 'commit' };
+      const prepare = (): Promise<Vote> =>
+        form === 'batch'
+          ? manager.prepareBatch(again(branch, 0), batch)
+          : manager.prepare(again(branch, 0), takeTen);
+      await expect(cutWhile(prepare())).resolves.toMatchObject(UNKNOWN);
+      await standby(bench.server, '');
+      await expect(prepare()).resolves.toBe('commit');
+      await expect(balanceOf(bench.database, 'ann')).resolves.toBe(90);
+    },
+  );
 
   it('accepts a run only when it is known that no failover can lose that', async () => {
     await standby(bench.server, '');

@@ -10,7 +10,12 @@ import { together } from '../connection/own-client.js';
 import { applicationOf } from '../connection/own-names.js';
 import type { GuardTable } from '../guard/table.js';
 import type { ResolvedPostgresSettings } from '../options.js';
-import { awaitReplicas } from '../connection/replication.js';
+import {
+  REPLICATED_WRITE,
+  awaitReplicas,
+  throwIfCutShort,
+  waitsCutShort,
+} from '../connection/replication.js';
 import { sendScript } from '../connection/script.js';
 import { spoil } from '../connection/spoiled.js';
 import { quoted } from '../../sql/gid.js';
@@ -176,12 +181,11 @@ export class BranchWork {
     await client.query('ROLLBACK');
     if (meaning === 'exists') {
       const end = await this.guard.read(client, gid);
-      if (end !== undefined) return voteOfEnd(end);
+      if (end !== undefined) return this.voteOfEnd(client, gid, end);
     } else if (await isPrepared(client, gid)) {
-      if (ending.command === 'COMMIT') {
-        await awaitReplicas(client);
-        await commitPrepared(client, gid, this.guard);
-      }
+      if (ending.command === 'PREPARE') return this.voteOfEarlier(client, gid);
+      await awaitReplicas(client);
+      await commitPrepared(client, gid, this.guard);
       return 'commit';
     }
     throw error;
@@ -204,14 +208,34 @@ export class BranchWork {
     const meaning = meaningOf(proof, 'begin');
     if (meaning === 'exists') {
       const end = await this.guard.read(client, gid);
-      if (end !== undefined) return voteOfEnd(end);
+      if (end !== undefined) return this.voteOfEnd(client, gid, end);
     }
     // Nothing behind PREPARE waits for a lock: if this call has prepared it, the error is another one.
     const mayBeHeld = meaning === 'held' && meaningOf(error, 'begin') === 'held';
-    if (mayBeHeld && (await isPrepared(client, gid))) return 'commit';
+    if (mayBeHeld && (await isPrepared(client, gid))) return this.voteOfEarlier(client, gid);
     if (codeOf(proof) === NO_SUCH_STATEMENT && codeOf(error) === NO_SUCH_STATEMENT) return 'again';
     if (meaning !== 'held') spoil(client);
     throw error;
+  }
+
+  private async voteOfEnd(client: PoolClient, gid: string, end: BranchEnd): Promise<Vote> {
+    if (end === 'committed') return this.voteOfEarlier(client, gid);
+    return refuse('ROLLED_BACK', 'this branch was rolled back before');
+  }
+
+  /**
+   * The vote of an earlier call, of which this session sees that the branch is prepared or committed. That may be so before the
+   * standbys have it, or without them if the wait of the other call was interrupted: so a write of this session, behind it, waits
+   * for them.
+   *
+   * @throws PostgresBranchError (`DTC_POSTGRES_NOT_REPLICATED`) when that wait was interrupted, too.
+   */
+  private async voteOfEarlier(client: PoolClient, gid: string): Promise<Vote> {
+    const before = waitsCutShort(client);
+    const write = ['BEGIN READ WRITE', ...this.sessions.beforeEnd(), REPLICATED_WRITE, 'COMMIT'];
+    await client.query(write.join('; '));
+    throwIfCutShort(client, before, `An earlier call for ${gid}`);
+    return 'commit';
   }
 
   /** Whether the work has ended the transaction that was begun for it, even if another one is open now. */
@@ -237,10 +261,6 @@ export class BranchWork {
     if (command === 'PREPARE' || !isRolledBack) throw error;
     return refuse('WORK_FAILED', messageOf(error));
   }
-}
-
-function voteOfEnd(end: BranchEnd): Vote {
-  return end === 'committed' ? 'commit' : refuse('ROLLED_BACK', 'this branch was rolled back before');
 }
 
 /**
