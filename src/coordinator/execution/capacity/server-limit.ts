@@ -4,7 +4,7 @@
  */
 const LOWERED_EVERY_MS = 100;
 const LOWERED_TO = 0.8;
-/** The weight of one more departure in the estimate of the time between two. */
+/** The weight of one more departure in the estimate of the time for each slot. */
 const WEIGHT = 0.1;
 
 /** The number of branches at work for each connection: some run statements, some queue, some commit. */
@@ -56,6 +56,8 @@ export class ServerLimit {
   workers = 0;
   /** Transactions that wait for room here. */
   private waiting = 0;
+  /** The slots that they need here. */
+  private wanted = 0;
   /** When the first of them began to wait. */
   private waitingSince = 0;
   /** The most connections that the participants open, and the number that the server gives. */
@@ -71,7 +73,8 @@ export class ServerLimit {
   private division = UNDIVIDED;
   private loweredAt = 0;
   private departedAt = 0;
-  private betweenDeparturesMs = 0;
+  /** How long it lately took until one more slot was free; 0 when it is unknown. */
+  private perSlotMs = 0;
 
   /**
    * @param total the number of slots of the server.
@@ -144,14 +147,16 @@ export class ServerLimit {
     return this.waiting;
   }
 
-  /** A transaction starts waiting for room here. */
-  enqueue(now: number): void {
+  /** A transaction starts waiting for this number of slots here. */
+  enqueue(slots: number, now: number): void {
     if (this.waiting++ === 0) this.waitingSince = now;
+    this.wanted += slots;
   }
 
   /** A transaction has started, or stopped waiting. */
-  dequeue(): void {
+  dequeue(slots: number): void {
     this.waiting--;
+    this.wanted -= slots;
   }
 
   /**
@@ -200,9 +205,11 @@ export class ServerLimit {
     this.used -= slots;
     this.current = Math.min(this.most, this.current + slots / this.current);
     this.queueing = Math.min(this.most, this.queueing + slots / this.queueing);
-    if (this.queued === 0) this.betweenDeparturesMs = 0;
-    else if (this.betweenDeparturesMs === 0) this.betweenDeparturesMs = this.sinceDeparture(now);
-    else this.betweenDeparturesMs += (this.sinceDeparture(now) - this.betweenDeparturesMs) * WEIGHT;
+    // The branches of one transaction depart one after the other.
+    const eachMs = this.sinceDeparture(now) / slots;
+    if (this.queued === 0) this.perSlotMs = 0;
+    else if (this.perSlotMs === 0) this.perSlotMs = eachMs / this.participants.size;
+    else this.perSlotMs += (eachMs - this.perSlotMs) * WEIGHT;
     this.departedAt = now;
   }
 
@@ -227,13 +234,16 @@ export class ServerLimit {
     return false;
   }
 
-  /** @returns the expected wait of a new transaction, in milliseconds; 0 when it is unknown. */
-  expectedWaitMs(now: number): number {
+  /**
+   * @param slots that it needs here.
+   * @returns the expected wait of a new transaction, in milliseconds; 0 when it is unknown.
+   */
+  expectedWaitMs(slots: number, now: number): number {
     if (this.queued === 0 || this.departedAt === 0) return 0;
     // After the limit was lowered, the surplus must depart before the first waiting transaction may start.
-    const excess = Math.max(0, this.load - this.limit) / this.participants.size;
+    const excess = Math.max(0, this.load - this.limit);
     // If the server has completed nothing for a while, the wait is at least that long.
-    return Math.max((this.queued + 1 + excess) * this.betweenDeparturesMs, this.sinceDeparture(now));
+    return Math.max((this.wanted + slots + excess) * this.perSlotMs, this.sinceDeparture(now));
   }
 
   private sinceDeparture(now: number): number {

@@ -248,10 +248,10 @@ export class ServerLimits {
   private wait({ transaction, signal, begin, refuse, cancel }: Candidate, needs: Needs): void {
     const now = this.parts.clock.now();
     const until = transaction.startedAt + (transaction.deadlineAt - transaction.startedAt) * LONGEST_WAIT;
-    for (const limit of needs.keys()) {
+    for (const [limit, slots] of needs) {
       const longest = this.parts.maxQueued ?? limit.transactions;
       if (limit.queued >= longest) throw this.busy(limit);
-      const isLong = limit.expectedWaitMs(now) > (until - now) * LIKELY_WAIT;
+      const isLong = limit.expectedWaitMs(slots, now) > (until - now) * LIKELY_WAIT;
       if (isLong && limit.queued >= longest * OPEN_TO_ALL) throw this.busy(limit);
     }
     const waiting: Waiting = {
@@ -274,7 +274,7 @@ export class ServerLimits {
       this.serve();
     };
     this.queue.add(waiting);
-    for (const limit of needs.keys()) limit.enqueue(now);
+    for (const [limit, slots] of needs) limit.enqueue(slots, now);
     signal?.tell(onAbort);
   }
 
@@ -307,7 +307,7 @@ export class ServerLimits {
 
   private leave(waiting: Waiting): void {
     if (!this.queue.delete(waiting)) return;
-    for (const limit of waiting.needs.keys()) limit.dequeue();
+    for (const [limit, slots] of waiting.needs) limit.dequeue(slots);
   }
 
   /** Whether a new transaction may start without overtaking a waiting one. */
@@ -337,7 +337,7 @@ export class ServerLimits {
   }
 
   private busy(limit: ServerLimit): Error {
-    const waitMs = limit.expectedWaitMs(this.parts.clock.now());
+    const waitMs = limit.expectedWaitMs(limit.participants.size, this.parts.clock.now());
     return this.parts.refused(new ServerBusyError([...limit.participants], limit.limit, waitMs));
   }
 }
