@@ -25,6 +25,7 @@ const POSTGRES: Suite = [
   'test/postgres/isolation.spec.ts',
   'test/postgres/failed-statements.spec.ts',
   'test/postgres/branch-session.spec.ts',
+  'test/postgres/branch-work.spec.ts',
   'test/postgres/one-query.spec.ts',
   'test/postgres/groups.spec.ts',
   'test/postgres/group-ends.spec.ts',

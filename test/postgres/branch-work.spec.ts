@@ -442,13 +442,20 @@ describe('the work of a branch', () => {
     await expect(balanceOf(bench.database, 'ann')).resolves.toBe(90);
   });
 
-  it('is prepared once when the prepare of a batch is repeated, until it is rolled back', async () => {
+  it('is prepared once when the prepare of a batch is repeated, which has no vote until the branch has ended', async () => {
     const manager = await bench.manage({ lockTimeoutMs: 100 });
     const [committed, undone] = [someBranch(), someBranch()];
     const batch = { statements: [TAKE_TEN], vote: (): Vote => 'commit' };
+    // With another option, each statement is sent by itself.
+    const oneByOne = { ...batch, statements: [{ ...TAKE_TEN, rowMode: 'array' } as typeof TAKE_TEN] };
     for (const branch of [committed, undone]) {
       await expect(manager.prepareBatch(branch, batch)).resolves.toBe('commit');
-      await expect(manager.prepareBatch(again(branch, 0), batch)).resolves.toBe('commit');
+      // The first call votes after its prepare, and its vote may be no.
+      for (const repeated of [batch, oneByOne]) {
+        await expect(manager.prepareBatch(again(branch, 0), repeated)).rejects.toMatchObject({
+          code: '55P03',
+        });
+      }
       await (branch === committed ? manager.commit(again(branch)) : manager.rollback(again(branch)));
     }
     await expect(manager.prepareBatch(again(committed, 0), batch)).resolves.toBe('commit');

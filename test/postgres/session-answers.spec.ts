@@ -1,6 +1,6 @@
 import { defaults, Query, types } from 'pg';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { Branch, Vote } from '../../src/coordinator/index.js';
+import type { Vote } from '../../src/coordinator/index.js';
 import { PostgresResourceManager, type PostgresSettings, type Work } from '../../src/postgres/index.js';
 import { runOf } from '../support/identity.js';
 import { balanceOf, endOf } from '../support/postgres/bank.js';
@@ -282,24 +282,18 @@ describe('a wait for a synchronous standby that is cut short', () => {
     await expect(balanceOf(bench.database, 'ann')).resolves.toBe(90);
   });
 
-  it.each(['interactive', 'batch'])(
-    'leaves a repeated prepare unknown as well, though the branch is listed: %s',
-    async (form) => {
-      const manager = await managed({ lockTimeoutMs: 50 });
-      const batch = { statements: [{ text: TAKE }], vote: (): Vote => 'commit' };
-      const prepare = (branch: Branch): Promise<Vote> =>
-        form === 'batch' ? manager.prepareBatch(branch, batch) : manager.prepare(branch, takeTen);
-      const branch = someBranch();
-      for (let call = 1; call < 3; call++) {
-        await expect(cutWhile(prepare(again(branch, 0)))).resolves.toMatchObject(UNKNOWN);
-        await expect(bench.database.prepared()).resolves.toEqual([gid(branch)]);
-      }
-      await standby(bench.server, '');
-      await expect(prepare(again(branch, 0))).resolves.toBe('commit');
-      await manager.commit(again(branch));
-      await expect(balanceOf(bench.database, 'ann')).resolves.toBe(90);
-    },
-  );
+  it('leaves a repeated prepare unknown as well, though the branch is listed', async () => {
+    const manager = await managed({ lockTimeoutMs: 50 });
+    const branch = someBranch();
+    for (let call = 1; call < 3; call++) {
+      await expect(cutWhile(manager.prepare(again(branch, 0), takeTen))).resolves.toMatchObject(UNKNOWN);
+      await expect(bench.database.prepared()).resolves.toEqual([gid(branch)]);
+    }
+    await standby(bench.server, '');
+    await expect(manager.prepare(again(branch, 0), takeTen)).resolves.toBe('commit');
+    await manager.commit(again(branch));
+    await expect(balanceOf(bench.database, 'ann')).resolves.toBe(90);
+  });
 
   it.each(['interactive', 'batch'])(
     'leaves a prepare unknown that finds its branch committed: %s',

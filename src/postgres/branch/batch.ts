@@ -61,7 +61,7 @@ export async function prepareBatch(
   if (statements.some((statement) => typeof statement?.text !== 'string')) {
     throw new TypeError('An element of the batch is not a statement: each needs a `text`.');
   }
-  const ending = preparation(gid);
+  const ending: Ending = { ...preparation(gid), isBeforeVote: true };
   const oneByOne = (): Promise<Vote> => work.perform(client, gid, branch, workOf(batch), ending);
   // A client of another copy of `pg` does not accept our query.
   if (!(client instanceof Client) || !statements.every(isPlain)) return oneByOne();

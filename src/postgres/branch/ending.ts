@@ -16,6 +16,8 @@ export interface Ending {
   readonly sql: string;
   /** The first word of the answer that confirms the end. */
   readonly command: 'PREPARE' | 'COMMIT';
+  /** Whether the work may vote only after the end. Then it is not the vote of an earlier call that its branch is prepared. */
+  readonly isBeforeVote?: boolean;
 }
 
 /** The end that leaves the branch prepared. */

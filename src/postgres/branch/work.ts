@@ -60,7 +60,7 @@ export class BranchWork {
 
   /**
    * @returns the vote of the work; a refusal when the database refuses, or the branch was rolled back before;
-   * and `commit` when an earlier call has already prepared the branch, which is then committed in one phase.
+   * and `commit` when an earlier call has already voted and prepared the branch, which is then committed in one phase.
    * @throws any other error of the work, after its rollback; and any error that leaves the result unknown.
    */
   async perform<P>(
@@ -182,7 +182,7 @@ export class BranchWork {
     if (meaning === 'exists') {
       const end = await this.guard.read(client, gid);
       if (end !== undefined) return this.voteOfEnd(client, gid, end);
-    } else if (await isPrepared(client, gid)) {
+    } else if (ending.isBeforeVote !== true && (await isPrepared(client, gid))) {
       if (ending.command === 'PREPARE') return this.voteOfEarlier(client, gid);
       await awaitReplicas(client);
       await commitPrepared(client, gid, this.guard);
@@ -210,9 +210,7 @@ export class BranchWork {
       const end = await this.guard.read(client, gid);
       if (end !== undefined) return this.voteOfEnd(client, gid, end);
     }
-    // Nothing behind PREPARE waits for a lock: if this call has prepared it, the error is another one.
-    const mayBeHeld = meaning === 'held' && meaningOf(error, 'begin') === 'held';
-    if (mayBeHeld && (await isPrepared(client, gid))) return this.voteOfEarlier(client, gid);
+    // Where an earlier call has prepared the branch, its vote is not known: it comes after the prepare.
     if (codeOf(proof) === NO_SUCH_STATEMENT && codeOf(error) === NO_SUCH_STATEMENT) return 'again';
     if (meaning !== 'held') spoil(client);
     throw error;
